@@ -1,0 +1,45 @@
+/*
+ * io.h: system calls that are safe against EINTR and short counts, and descriptor passing.
+ * Every wait has a deadline (clock.h). Descriptors made or received here are close-on-exec.
+ */
+#ifndef MW_IO_H
+#define MW_IO_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base.h"
+
+/* Wait until fd has one of `events` (POLLIN, POLLOUT) or hangs up. MW_ETIMEOUT, MW_EIO. */
+MW_MUST_CHECK int mw_io_wait(int fd, short events, uint64_t deadline);
+
+/* Send all of iov (which is changed). SIGPIPE is never raised. fd may be blocking or not.
+ * MW_ECLOSED (EPIPE, ECONNRESET), MW_ETIMEOUT (also SO_SNDTIMEO), MW_EIO. */
+MW_MUST_CHECK int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline);
+
+/* At least one byte, at most cap. MW_ECLOSED at end of file or reset; MW_ETIMEOUT; MW_EIO. */
+MW_MUST_CHECK ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline);
+
+/* As mw_io_recv but never waits: MW_EAGAIN if there is nothing. */
+MW_MUST_CHECK ssize_t mw_io_recv_now(int fd, void *buf, size_t cap);
+
+/* One message of a SOCK_SEQPACKET socket; pass < 0: no descriptor. Never waits: MW_EAGAIN. */
+MW_MUST_CHECK int mw_io_send_msg(int fd, const void *msg, size_t n, int pass);
+
+/* One whole message; *pass_r gets the descriptor or -1. More than one descriptor, or a cut message:
+ * all closed, MW_EPROTO. Never waits: MW_EAGAIN. Returns the message's length. */
+MW_MUST_CHECK ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r);
+
+MW_MUST_CHECK int mw_io_socketpair(int type, int fd_r[2]); /* AF_UNIX, SOCK_CLOEXEC */
+MW_MUST_CHECK int mw_io_pipe(int fd_r[2]);                 /* O_CLOEXEC */
+MW_MUST_CHECK int mw_io_nonblock(int fd, int on);
+void mw_io_close(int *fd); /* if >= 0: close and set to -1; keeps errno */
+
+/* Anonymous shared memory of n bytes with a name for /proc/PID/fd; memfd_create, or an unlinked
+ * POSIX shared memory object where there is none. */
+MW_MUST_CHECK int mw_io_memfd(const char *name, size_t n, int *fd_r);
+
+/* Close every descriptor >= low. */
+void mw_io_close_from(int low);
+
+#endif

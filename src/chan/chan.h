@@ -1,0 +1,92 @@
+/*
+ * chan.h: the request channel, the only thing an engine knows of the world.
+ *
+ * chan.c owns the state of a response (head once, no data before head, end once) and its framing
+ * facts: bytes beyond Content-Length are cut, a response that ends short of it is TRUNCATED, HEAD, 204
+ * and 304 carry no body. Implementations (chan_httpd in httpd, chan_sock in a worker, chan_mem in
+ * tests) only move bytes. In daemon mode the frames of a worker are played into the child's
+ * chan_httpd, so the same rules hold whatever the worker sends.
+ *
+ * Threads: one at a time, except log, which may be called by any thread until end returned; the
+ * implementation serialises it. Never called with the GIL held.
+ */
+#ifndef MW_CHAN_H
+#define MW_CHAN_H
+
+#include <sys/types.h>
+
+#include "req.h"
+#include "rsp.h"
+
+/* How a request ended. The numbers are the wire's (END frame). */
+enum mw_end {
+    MW_END_COMPLETE = 0,   /* the whole answer was given */
+    MW_END_FAILED = 1,     /* the application failed; if no head went out: 500 */
+    MW_END_TRUNCATED = 2,  /* the answer is cut; must not look complete */
+    MW_END_NO_SCRIPT = 3,  /* the script file is not there; no head went out: 404 */
+    MW_END_UNREADABLE = 4, /* the script may not be read; no head went out: 403 */
+    MW_END_RELOAD = 5,     /* the worker is being replaced, the application has not seen the request:
+                              try another worker */
+    MW_END_ABORTED = 6     /* the client went away and the engine stopped for it */
+};
+#define MW_END_LAST MW_END_ABORTED
+
+enum mw_data_flag {
+    MW_DATA_MORE = 1u << 0 /* more data or the end follows at once, without running the application
+                              in between: need not be flushed now */
+};
+
+struct mw_chan;
+
+struct mw_chan_ops {
+    /* At least one byte of the body unless it ended (0). MW_EABORT: client went away; MW_ETIMEOUT;
+     * MW_ELIMIT: over LimitRequestBody; MW_EIO. Errors repeat. */
+    ssize_t (*read)(struct mw_chan *c, void *buf, size_t cap);
+    /* rsp borrows; may be kept back until the first data or end. */
+    int (*head)(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n);
+    /* n > 0. MW_EABORT: the client went away, stop. */
+    int (*data)(struct mw_chan *c, const void *p, size_t n, unsigned flags);
+    /* One line without its newline, unescaped bytes. */
+    void (*log)(struct mw_chan *c, int level, const char *line, size_t n);
+    /* Called once. The implementation flushes and, for anything but COMPLETE after a head, makes sure
+     * the answer cannot look complete. */
+    int (*end)(struct mw_chan *c, enum mw_end how);
+};
+
+enum mw_chan_state { MW_CHAN_OPEN, MW_CHAN_HEADED, MW_CHAN_ENDED };
+
+/* Embedded as the first member of an implementation's structure. Fields are chan.c's to change. */
+struct mw_chan {
+    const struct mw_chan_ops *ops;
+    const struct mw_req *req;  /* borrowed; outlives the channel */
+    enum mw_chan_state state;
+    int no_body;               /* HEAD, 204, 304: data is dropped */
+    int64_t left;              /* bytes of Content-Length not yet sent; -1: not limited */
+    uint64_t sent;             /* body bytes passed on */
+    uint64_t excess;           /* body bytes cut because they exceeded Content-Length */
+    int aborted;               /* sticky: data said MW_EABORT */
+};
+
+void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct mw_req *req);
+
+MW_MUST_CHECK ssize_t mw_chan_read(struct mw_chan *c, void *buf, size_t cap);
+
+/* Check and send a head block (rsp.h). MW_EINVAL, MW_EPROTO: refused, nothing was sent and the channel
+ * is as before. MW_ESTATE: a head was sent already. */
+MW_MUST_CHECK int mw_chan_head(struct mw_chan *c, const void *block, size_t n,
+                               enum mw_rsp_fault *fault_r);
+
+/* MW_ESTATE before the head or after the end; MW_EABORT. n == 0 is allowed and does nothing but, without
+ * MW_DATA_MORE, push out a head that was kept back. */
+MW_MUST_CHECK int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags);
+
+void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n);
+
+/* COMPLETE becomes FAILED without a head, TRUNCATED when bytes of Content-Length are missing, and
+ * FAILED after a head becomes TRUNCATED. Returns the value that was passed on. A second call does
+ * nothing. */
+enum mw_end mw_chan_end(struct mw_chan *c, enum mw_end how);
+
+const char *mw_end_name(enum mw_end how);
+
+#endif
