@@ -61,6 +61,9 @@ const uint8_t *mw_cur_bytes(struct mw_cur *c, size_t n); /* NULL after an error 
 /* What mw_buf_str wrote: checks the NUL behind the bytes and that there is none among them, so the
  * result is also a C string. {"" , 0} after an error. */
 struct mw_str mw_cur_str(struct mw_cur *c);
+
+/* The same without the search for a NUL among the bytes: for bytes that are checked elsewhere. */
+struct mw_str mw_cur_span(struct mw_cur *c);
 size_t mw_cur_left(const struct mw_cur *c);
 
 /* 0 if all was read without error and nothing is left, else MW_EPROTO. */

@@ -37,4 +37,12 @@ const struct mw_opt *mw_opt_find(const struct mw_opt *rows, size_t nrows, const 
 MW_MUST_CHECK int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *why,
                              size_t why_cap);
 
+/* The field of a row: of a number, of a string. */
+int64_t mw_opt_number(const struct mw_opt *row, const void *base);
+const char *mw_opt_string(const struct mw_opt *row, const void *base);
+
+/* True if the field is what mw_opt_set or mw_opt_defaults could have put there. For values that came
+ * from another process. */
+int mw_opt_valid(const struct mw_opt *row, const void *base);
+
 #endif

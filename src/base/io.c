@@ -1,0 +1,356 @@
+/*
+ * io.c: system calls that are safe against EINTR and short counts, and descriptor passing. Any
+ * thread, no state. Never logs; errno is the caller's to report.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create, pipe2 */
+#endif
+#include "io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+#include "clock.h"
+
+#ifndef MSG_CMSG_CLOEXEC
+#define MSG_CMSG_CLOEXEC 0
+#endif
+
+#define FDS_PER_MESSAGE 4 /* room for more than the one allowed, so that a surplus is seen */
+
+/* The code for a failed call; MW_EAGAIN where the call would have had to wait. */
+static int code_of_errno(void)
+{
+    switch (errno) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+        return MW_EAGAIN;
+    case EPIPE:
+    case ECONNRESET:
+        return MW_ECLOSED;
+    default:
+        return MW_EIO;
+    }
+}
+
+int mw_io_wait(int fd, short events, uint64_t deadline)
+{
+    struct pollfd pf = {.fd = fd, .events = events};
+
+    for (;;) {
+        int rc = poll(&pf, 1, mw_clock_poll_ms(deadline));
+        if (rc > 0)
+            return pf.revents & POLLNVAL ? (errno = EBADF, MW_EIO) : 0;
+        if (rc < 0 && errno != EINTR)
+            return MW_EIO;
+        if (rc == 0 && mw_clock_poll_ms(deadline) == 0)
+            return MW_ETIMEOUT;
+    }
+}
+
+/* After a call said "would wait": 0 to try again, or why not. With no deadline of the caller's, a
+ * blocking descriptor says so only when its own SO_RCVTIMEO or SO_SNDTIMEO has passed. */
+static int wait_again(int fd, short events, uint64_t deadline)
+{
+    if (deadline == MW_NO_DEADLINE) {
+        int fl = fcntl(fd, F_GETFL);
+        if (fl < 0)
+            return MW_EIO;
+        if (!(fl & O_NONBLOCK))
+            return MW_ETIMEOUT;
+    }
+    return mw_io_wait(fd, events, deadline);
+}
+
+/* With a deadline the call itself must not wait, whatever the descriptor's mode. */
+static int wait_flag(uint64_t deadline)
+{
+    return deadline == MW_NO_DEADLINE ? 0 : MSG_DONTWAIT;
+}
+
+/* Drop n sent bytes from the front of msg. */
+static void advance(struct msghdr *msg, size_t n)
+{
+    while (msg->msg_iovlen > 0 && n >= msg->msg_iov->iov_len) {
+        n -= msg->msg_iov->iov_len;
+        msg->msg_iov++;
+        msg->msg_iovlen--;
+    }
+    if (n > 0) {
+        msg->msg_iov->iov_base = (char *)msg->msg_iov->iov_base + n;
+        msg->msg_iov->iov_len -= n;
+    }
+}
+
+int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)(iovcnt > 0 ? iovcnt : 0)};
+
+    advance(&msg, 0);
+    while (msg.msg_iovlen > 0) {
+        ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL | wait_flag(deadline));
+        if (n >= 0) {
+            advance(&msg, (size_t)n);
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        int rv = code_of_errno();
+        if (rv == MW_EAGAIN)
+            rv = wait_again(fd, POLLOUT, deadline);
+        if (rv)
+            return rv;
+    }
+    return 0;
+}
+
+static ssize_t recv_once(int fd, void *buf, size_t cap, int flags)
+{
+    ssize_t n;
+
+    do
+        n = recv(fd, buf, cap, flags);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return MW_ECLOSED;
+    return n > 0 ? n : code_of_errno();
+}
+
+ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline)
+{
+    if (cap == 0)
+        return MW_EINVAL;
+    for (;;) {
+        ssize_t n = recv_once(fd, buf, cap, wait_flag(deadline));
+        if (n != MW_EAGAIN)
+            return n;
+        int rv = wait_again(fd, POLLIN, deadline);
+        if (rv)
+            return rv;
+    }
+}
+
+ssize_t mw_io_recv_now(int fd, void *buf, size_t cap)
+{
+    if (cap == 0)
+        return MW_EINVAL;
+    return recv_once(fd, buf, cap, MSG_DONTWAIT);
+}
+
+int mw_io_send_msg(int fd, const void *msg, size_t n, int pass)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } ctl;
+    union {
+        const void *in;
+        void *iov; /* iovec has no const form */
+    } bytes = {.in = msg};
+    struct iovec iov = {.iov_base = bytes.iov, .iov_len = n};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t rc;
+
+    if (pass >= 0) {
+        memset(&ctl, 0, sizeof ctl);
+        mh.msg_control = ctl.space;
+        mh.msg_controllen = sizeof ctl.space;
+        struct cmsghdr *cm = CMSG_FIRSTHDR(&mh);
+        cm->cmsg_level = SOL_SOCKET;
+        cm->cmsg_type = SCM_RIGHTS;
+        cm->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cm), &pass, sizeof pass);
+    }
+    do
+        rc = sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? code_of_errno() : 0;
+}
+
+/* Collect the descriptors of a message; returns how many there were, the first in *fd_r (or -1), all
+ * further ones closed. */
+static unsigned take_fds(struct msghdr *mh, int *fd_r)
+{
+    unsigned count = 0;
+
+    *fd_r = -1;
+    for (struct cmsghdr *cm = CMSG_FIRSTHDR(mh); cm; cm = CMSG_NXTHDR(mh, cm)) {
+        if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(cm) + i * sizeof fd, sizeof fd);
+            if (count++ == 0)
+                *fd_r = fd;
+            else
+                mw_io_close(&fd);
+        }
+    }
+    return count;
+}
+
+ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(FDS_PER_MESSAGE * sizeof(int))];
+    } ctl;
+    struct iovec iov = {.iov_base = buf, .iov_len = cap};
+    struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = ctl.space,
+                        .msg_controllen = sizeof ctl.space};
+    ssize_t rc;
+
+    *pass_r = -1;
+    do
+        rc = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        return code_of_errno();
+    unsigned nfds = take_fds(&mh, pass_r);
+    /* An empty message cannot be told from the end, and nobody of ours sends one. */
+    if (rc == 0 || nfds > 1 || mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        mw_io_close(pass_r);
+        return rc == 0 ? MW_ECLOSED : MW_EPROTO;
+    }
+    if (MSG_CMSG_CLOEXEC == 0 && *pass_r >= 0)
+        fcntl(*pass_r, F_SETFD, FD_CLOEXEC);
+    return rc;
+}
+
+int mw_io_socketpair(int type, int fd_r[2])
+{
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fd_r) == 0)
+        return 0;
+    fd_r[0] = fd_r[1] = -1;
+    return MW_EIO;
+}
+
+int mw_io_pipe(int fd_r[2])
+{
+    if (pipe2(fd_r, O_CLOEXEC) == 0)
+        return 0;
+    fd_r[0] = fd_r[1] = -1;
+    return MW_EIO;
+}
+
+int mw_io_nonblock(int fd, int on)
+{
+    int fl = fcntl(fd, F_GETFL);
+
+    if (fl < 0)
+        return MW_EIO;
+    int want = on ? fl | O_NONBLOCK : fl & ~O_NONBLOCK;
+    return want != fl && fcntl(fd, F_SETFL, want) < 0 ? MW_EIO : 0;
+}
+
+void mw_io_close(int *fd)
+{
+    int saved = errno;
+
+    if (*fd >= 0)
+        close(*fd); /* not repeated on EINTR: the descriptor is gone and may be somebody else's */
+    *fd = -1;
+    errno = saved;
+}
+
+#ifdef MFD_ALLOW_SEALING
+static int open_anonymous(const char *name)
+{
+    return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+/* Whoever maps the memory must not be killed by somebody else's ftruncate. */
+static int fix_size(int fd)
+{
+    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+#else
+static int open_anonymous(const char *name)
+{
+    char path[64];
+
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(path, sizeof path, "/%.32s-%ld-%u", name, (long)getpid(), i);
+        int fd = shm_open(path, O_RDWR | O_CREAT | O_EXCL, 0600); /* close-on-exec by POSIX */
+        if (fd >= 0)
+            shm_unlink(path);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+static int fix_size(int fd)
+{
+    (void)fd;
+    return 0;
+}
+#endif
+
+int mw_io_memfd(const char *name, size_t n, int *fd_r)
+{
+    int fd = open_anonymous(name);
+
+    *fd_r = -1;
+    if (fd < 0)
+        return MW_EIO;
+    if (ftruncate(fd, (off_t)n) < 0 || fix_size(fd) < 0) {
+        mw_io_close(&fd);
+        return MW_EIO;
+    }
+    *fd_r = fd;
+    return 0;
+}
+
+/* Close what the directory of our descriptors lists; 0 if it could be read. */
+static int close_listed(int low)
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *e;
+
+    if (!d)
+        return -1;
+    while ((e = readdir(d)) != NULL) {
+        char *end;
+        long fd = strtol(e->d_name, &end, 10);
+        if (end != e->d_name && !*end && fd >= low && fd != dirfd(d))
+            close((int)fd);
+    }
+    closedir(d);
+    return 0;
+}
+
+void mw_io_close_from(int low)
+{
+    struct rlimit rl;
+
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)low, ~0u, 0u) == 0)
+        return;
+#endif
+    if (close_listed(low) == 0)
+        return;
+    int top = 65536;
+    if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < (rlim_t)top)
+        top = (int)rl.rlim_cur;
+    for (int fd = low; fd < top; fd++)
+        close(fd);
+}

@@ -1,0 +1,178 @@
+/*
+ * opt.c: parse values of options against their rows. Called while a configuration is read; pure.
+ *
+ * Strict on purpose: "10s", "1e3", " 5" and "" are mistakes of the operator, and the server that
+ * silently reads them as something else is the one that is debugged at night.
+ */
+#include "opt.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static int is_number(const struct mw_opt *row)
+{
+    return row->type != MW_OPT_STR && row->type != MW_OPT_DIR;
+}
+
+static void set_number(const struct mw_opt *row, void *base, int64_t v)
+{
+    memcpy((char *)base + row->off, &v, sizeof v);
+}
+
+static void set_string(const struct mw_opt *row, void *base, const char *v)
+{
+    memcpy((char *)base + row->off, &v, sizeof v);
+}
+
+void mw_opt_defaults(const struct mw_opt *rows, size_t nrows, void *base)
+{
+    for (size_t i = 0; i < nrows; i++) {
+        if (is_number(&rows[i]))
+            set_number(&rows[i], base, rows[i].def);
+        else
+            set_string(&rows[i], base, NULL);
+    }
+}
+
+const struct mw_opt *mw_opt_find(const struct mw_opt *rows, size_t nrows, const char *name)
+{
+    for (size_t i = 0; i < nrows; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+int64_t mw_opt_number(const struct mw_opt *row, const void *base)
+{
+    int64_t v;
+
+    memcpy(&v, (const char *)base + row->off, sizeof v);
+    return v;
+}
+
+const char *mw_opt_string(const struct mw_opt *row, const void *base)
+{
+    const char *v;
+
+    memcpy(&v, (const char *)base + row->off, sizeof v);
+    return v;
+}
+
+/* Digits of that radix and nothing else. MW_EINVAL also where the number exceeds int64_t. */
+static int parse_digits(const char *s, int radix, int64_t *out)
+{
+    int64_t v = 0;
+
+    if (!*s)
+        return MW_EINVAL;
+    for (; *s; s++) {
+        int d = *s - '0';
+        if (d < 0 || d >= radix || v > (INT64_MAX - d) / radix)
+            return MW_EINVAL;
+        v = v * radix + d;
+    }
+    *out = v;
+    return 0;
+}
+
+static int parse_number(const struct mw_opt *row, const char *s, int64_t *out)
+{
+    int64_t v;
+    int rv = parse_digits(s, row->type == MW_OPT_OCTAL ? 8 : 10, &v);
+
+    if (rv)
+        return rv;
+    if (row->type == MW_OPT_SECS) {
+        if (v > INT64_MAX / 1000)
+            return MW_EINVAL;
+        v *= 1000;
+    }
+    if (v < row->min || v > row->max)
+        return MW_EINVAL;
+    *out = v;
+    return 0;
+}
+
+static int parse_bool(const char *s, int64_t *out)
+{
+    if (strcasecmp(s, "on") == 0)
+        *out = 1;
+    else if (strcasecmp(s, "off") == 0)
+        *out = 0;
+    else
+        return MW_EINVAL;
+    return 0;
+}
+
+int mw_opt_valid(const struct mw_opt *row, const void *base)
+{
+    if (is_number(row)) {
+        int64_t v = mw_opt_number(row, base);
+        int64_t min = row->type == MW_OPT_BOOL ? 0 : row->min;
+        int64_t max = row->type == MW_OPT_BOOL ? 1 : row->max;
+        return v == row->def || (v >= min && v <= max);
+    }
+    const char *s = mw_opt_string(row, base);
+    return !s || *s == '/' || (*s && row->type == MW_OPT_STR);
+}
+
+static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
+{
+    switch (row->type) {
+    case MW_OPT_INT:
+        snprintf(why, cap, "must be a whole number from %" PRId64 " to %" PRId64, row->min,
+                 row->max);
+        break;
+    case MW_OPT_SECS:
+        snprintf(why, cap, "must be a whole number of seconds from %" PRId64 " to %" PRId64,
+                 (row->min + 999) / 1000, row->max / 1000);
+        break;
+    case MW_OPT_OCTAL:
+        snprintf(why, cap, "must be an octal number from %" PRIo64 " to %" PRIo64,
+                 (uint64_t)row->min, (uint64_t)row->max);
+        break;
+    case MW_OPT_BOOL:
+        snprintf(why, cap, "must be On or Off");
+        break;
+    case MW_OPT_STR:
+        snprintf(why, cap, "must not be empty");
+        break;
+    case MW_OPT_DIR:
+        snprintf(why, cap, "must be an absolute path");
+        break;
+    }
+}
+
+int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *why, size_t why_cap)
+{
+    int64_t number = 0;
+    int rv = 0;
+
+    switch (row->type) {
+    case MW_OPT_INT:
+    case MW_OPT_SECS:
+    case MW_OPT_OCTAL:
+        rv = parse_number(row, value, &number);
+        break;
+    case MW_OPT_BOOL:
+        rv = parse_bool(value, &number);
+        break;
+    case MW_OPT_STR:
+        rv = *value ? 0 : MW_EINVAL;
+        break;
+    case MW_OPT_DIR:
+        rv = *value == '/' ? 0 : MW_EINVAL;
+        break;
+    }
+    if (rv) {
+        say_allowed(row, why, why_cap);
+        return rv;
+    }
+    if (is_number(row))
+        set_number(row, base, number);
+    else
+        set_string(row, base, value);
+    return 0;
+}
