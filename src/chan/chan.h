@@ -44,7 +44,8 @@ struct mw_chan_ops {
     ssize_t (*read)(struct mw_chan *c, void *buf, size_t cap);
     /* rsp borrows; may be kept back until the first data or end. */
     int (*head)(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n);
-    /* n > 0. MW_EABORT: the client went away, stop. */
+    /* MW_EABORT: the client went away, stop. n == 0 (never with MW_DATA_MORE): push out what was kept
+     * back, and look whether the client is there. Not called again after a failure. */
     int (*data)(struct mw_chan *c, const void *p, size_t n, unsigned flags);
     /* One line without its newline, unescaped bytes. */
     void (*log)(struct mw_chan *c, int level, const char *line, size_t n);
@@ -64,7 +65,9 @@ struct mw_chan {
     int64_t left;              /* bytes of Content-Length not yet sent; -1: not limited */
     uint64_t sent;             /* body bytes passed on */
     uint64_t excess;           /* body bytes cut because they exceeded Content-Length */
-    int aborted;               /* sticky: data said MW_EABORT */
+    int aborted;               /* sticky: head or data said MW_EABORT */
+    int err;                   /* sticky: the first failure of head, data or end, MW_EABORT included */
+    enum mw_end how;           /* how it ended, once state is MW_CHAN_ENDED */
 };
 
 void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct mw_req *req);
@@ -76,15 +79,17 @@ MW_MUST_CHECK ssize_t mw_chan_read(struct mw_chan *c, void *buf, size_t cap);
 MW_MUST_CHECK int mw_chan_head(struct mw_chan *c, const void *block, size_t n,
                                enum mw_rsp_fault *fault_r);
 
-/* MW_ESTATE before the head or after the end; MW_EABORT. n == 0 is allowed and does nothing but, without
- * MW_DATA_MORE, push out a head that was kept back. */
+/* MW_ESTATE before the head or after the end; MW_EABORT; any other failure repeats. n == 0 is allowed and
+ * does nothing but, without MW_DATA_MORE, push out a head that was kept back. So does data that is
+ * dropped because there is no body or Content-Length is reached. */
 MW_MUST_CHECK int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags);
 
 void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n);
 
-/* COMPLETE becomes FAILED without a head, TRUNCATED when bytes of Content-Length are missing, and
- * FAILED after a head becomes TRUNCATED. Returns the value that was passed on. A second call does
- * nothing. */
+/* Without a head COMPLETE and TRUNCATED become FAILED. After a head everything but COMPLETE and ABORTED
+ * becomes TRUNCATED; COMPLETE does so when bytes of Content-Length are missing or an operation failed,
+ * and becomes ABORTED when the client went away. Returns the value that was passed on. A second call
+ * does nothing and returns the same. */
 enum mw_end mw_chan_end(struct mw_chan *c, enum mw_end how);
 
 const char *mw_end_name(enum mw_end how);
