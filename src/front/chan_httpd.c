@@ -1,0 +1,264 @@
+/*
+ * chan_httpd.c: struct mw_chan_ops over httpd's filters.
+ *
+ * Until something was passed to the output filters an answer can still be replaced by an error page;
+ * from then on a broken answer gets httpd's error bucket with 502, which makes the core filters leave
+ * out the last chunk and close the connection, and mod_http2 reset the stream.
+ */
+#include "chan_httpd.h"
+
+#include <http_log.h>
+#include <http_protocol.h>
+#include <util_filter.h>
+#include <apr_strings.h>
+
+#include "aplog.h"
+
+#define COALESCE_MAX (64u << 10) /* bytes of data that may wait in `out` for more */
+
+static struct mw_chan_httpd *self(struct mw_chan *c)
+{
+    return (struct mw_chan_httpd *)c;
+}
+
+/* -- request body -- */
+
+static int read_error(struct mw_chan_httpd *ch, apr_status_t rv)
+{
+    if (APR_STATUS_IS_TIMEUP(rv))
+        return MW_ETIMEOUT;
+    if (APR_STATUS_IS_ENOSPC(rv))
+        return MW_ELIMIT;
+    if (ch->r->connection->aborted || APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_INCOMPLETE(rv)
+        || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv))
+        return MW_EABORT;
+    return MW_EIO;
+}
+
+/* Move the bytes of ch->in to buf; notes the end of the body. */
+static size_t drain_brigade(struct mw_chan_httpd *ch, char *buf, size_t cap)
+{
+    size_t got = 0;
+
+    while (!APR_BRIGADE_EMPTY(ch->in)) {
+        apr_bucket *b = APR_BRIGADE_FIRST(ch->in);
+        const char *p;
+        apr_size_t n;
+
+        if (APR_BUCKET_IS_EOS(b)) {
+            ch->in_end = 1;
+        }
+        else if (!APR_BUCKET_IS_METADATA(b)) {
+            apr_status_t rv = apr_bucket_read(b, &p, &n, APR_BLOCK_READ);
+
+            if (rv == APR_SUCCESS && n > cap - got)
+                rv = APR_EGENERAL; /* a filter gave more than was asked for */
+            if (rv != APR_SUCCESS) {
+                ch->in_end = read_error(ch, rv);
+                break;
+            }
+            memcpy(buf + got, p, n);
+            got += n;
+        }
+        apr_bucket_delete(b);
+    }
+    apr_brigade_cleanup(ch->in);
+    return got;
+}
+
+static size_t read_some(struct mw_chan_httpd *ch, char *buf, size_t cap, apr_read_type_e block)
+{
+    apr_status_t rv = ap_get_brigade(ch->r->input_filters, ch->in, AP_MODE_READBYTES, block,
+                                     (apr_off_t)cap);
+
+    if (rv == APR_SUCCESS)
+        return drain_brigade(ch, buf, cap);
+    apr_brigade_cleanup(ch->in);
+    if (block != APR_NONBLOCK_READ || !APR_STATUS_IS_EAGAIN(rv))
+        ch->in_end = read_error(ch, rv);
+    return 0;
+}
+
+/* What is there, at least one byte: an application that reads a line must not wait for the next one. */
+static ssize_t op_read(struct mw_chan *c, void *buf, size_t cap)
+{
+    struct mw_chan_httpd *ch = self(c);
+    size_t got = 0;
+
+    if (!ch->in)
+        ch->in = apr_brigade_create(ch->r->pool, ch->r->connection->bucket_alloc);
+    while (got == 0 && !ch->in_end)
+        got = read_some(ch, buf, cap, APR_BLOCK_READ);
+    while (got < cap && !ch->in_end) {
+        size_t n = read_some(ch, (char *)buf + got, cap - got, APR_NONBLOCK_READ);
+
+        if (n == 0)
+            break;
+        got += n;
+    }
+    if (got > 0)
+        return (ssize_t)got;
+    return ch->in_end == 1 ? 0 : ch->in_end;
+}
+
+int mw_chan_httpd_read_status(int err)
+{
+    switch (err) {
+    case MW_ETIMEOUT:
+        return HTTP_REQUEST_TIME_OUT;
+    case MW_ELIMIT:
+        return HTTP_REQUEST_ENTITY_TOO_LARGE;
+    case MW_EABORT:
+        return HTTP_BAD_REQUEST;
+    default:
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+/* -- response -- */
+
+static void set_field(request_rec *r, const struct mw_rsp *rsp, struct mw_str name,
+                      struct mw_str value)
+{
+    const char *v = apr_pstrmemdup(r->pool, value.p, value.n);
+
+    if (mw_rsp_is_hop_by_hop(name))
+        return; /* httpd alone speaks of the connection */
+    if (ap_cstr_casecmp(name.p, "Content-Type") == 0) {
+        ap_set_content_type(r, v);
+    }
+    else if (ap_cstr_casecmp(name.p, "Content-Length") == 0) {
+        if (rsp->status != HTTP_NO_CONTENT) /* RFC 9110, 8.6 */
+            ap_set_content_length(r, (apr_off_t)rsp->content_length);
+    }
+    else {
+        apr_table_addn(r->headers_out, apr_pstrmemdup(r->pool, name.p, name.n), v);
+    }
+}
+
+static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
+{
+    request_rec *r = self(c)->r;
+    struct mw_cur it = rsp->fields;
+    struct mw_str name, value;
+
+    (void)block;
+    (void)n;
+    r->status = rsp->status;
+    if (rsp->reason.n > 0)
+        r->status_line = apr_psprintf(r->pool, "%u %s", (unsigned)rsp->status, rsp->reason.p);
+    while (mw_rsp_next(&it, &name, &value))
+        set_field(r, rsp, name, value);
+    return 0;
+}
+
+/* Pass what waits. The brigade is empty afterwards. */
+static int pass(struct mw_chan_httpd *ch)
+{
+    apr_status_t rv;
+
+    ch->passed = 1;
+    rv = ap_pass_brigade(ch->r->output_filters, ch->out);
+    apr_brigade_cleanup(ch->out);
+    return rv != APR_SUCCESS || ch->r->connection->aborted ? MW_EABORT : 0;
+}
+
+static int op_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
+{
+    struct mw_chan_httpd *ch = self(c);
+    apr_bucket_alloc_t *alloc = ch->r->connection->bucket_alloc;
+
+    if ((flags & MW_DATA_MORE) && ch->waiting + n <= COALESCE_MAX) {
+        ch->waiting += n;
+        return apr_brigade_write(ch->out, NULL, NULL, p, n) == APR_SUCCESS ? 0 : MW_ENOMEM;
+    }
+    ch->waiting = 0;
+    if (n > 0)
+        APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_transient_create(p, n, alloc));
+    if (!(flags & MW_DATA_MORE))
+        APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_flush_create(alloc));
+    return pass(ch);
+}
+
+static void op_log(struct mw_chan *c, int level, const char *line, size_t n)
+{
+    mw_aplog_request(self(c)->r, level, line, n);
+}
+
+static int end_status(const struct mw_chan_httpd *ch, enum mw_end how)
+{
+    switch (how) {
+    case MW_END_NO_SCRIPT:
+        return HTTP_NOT_FOUND;
+    case MW_END_UNREADABLE:
+        return HTTP_FORBIDDEN;
+    case MW_END_RELOAD:
+        return HTTP_SERVICE_UNAVAILABLE;
+    default:
+        if (ch->in_end == MW_ELIMIT || ch->in_end == MW_ETIMEOUT)
+            return mw_chan_httpd_read_status(ch->in_end);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+/* Nothing has left for the client: forget the application's head and let httpd make an error page. */
+static void end_unsent(struct mw_chan_httpd *ch, enum mw_end how)
+{
+    request_rec *r = ch->r;
+
+    apr_brigade_cleanup(ch->out);
+    apr_table_clear(r->headers_out);
+    r->status = HTTP_OK;
+    r->status_line = NULL;
+    r->clength = 0;
+    ap_set_content_type(r, NULL);
+    ch->status = end_status(ch, how);
+}
+
+static void end_broken(struct mw_chan_httpd *ch)
+{
+    request_rec *r = ch->r;
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+
+    r->connection->keepalive = AP_CONN_CLOSE;
+    APR_BRIGADE_INSERT_TAIL(ch->out,
+                            ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, alloc));
+    APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_eos_create(alloc));
+    (void)pass(ch);
+}
+
+static int op_end(struct mw_chan *c, enum mw_end how)
+{
+    struct mw_chan_httpd *ch = self(c);
+    request_rec *r = ch->r;
+
+    if (how == MW_END_COMPLETE) {
+        APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_eos_create(r->connection->bucket_alloc));
+        return pass(ch);
+    }
+    if (how == MW_END_ABORTED || r->connection->aborted) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+        return 0;
+    }
+    if (ch->passed)
+        end_broken(ch);
+    else
+        end_unsent(ch, how);
+    return 0;
+}
+
+static const struct mw_chan_ops ops = {
+    .read = op_read, .head = op_head, .data = op_data, .log = op_log, .end = op_end,
+};
+
+void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct mw_req *req)
+{
+    mw_chan_init(&ch->chan, &ops, req);
+    ch->r = r;
+    ch->out = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    ch->in = NULL;
+    ch->in_end = (req->flags & MW_REQ_BODY) ? 0 : 1;
+    ch->passed = 0;
+    ch->waiting = 0;
+    ch->status = OK;
+}

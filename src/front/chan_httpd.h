@@ -1,0 +1,31 @@
+/*
+ * chan_httpd.h: the channel over httpd's filters. In embedded mode the engine drives it; in daemon mode
+ * remote.c plays a worker's frames into it. The only place that owns the framing of responses towards
+ * clients. One thread: the one that runs the request.
+ */
+#ifndef MW_FRONT_CHAN_HTTPD_H
+#define MW_FRONT_CHAN_HTTPD_H
+
+#include <httpd.h>
+#include <apr_buckets.h>
+
+#include "chan.h"
+
+struct mw_chan_httpd {
+    struct mw_chan chan; /* first */
+    request_rec *r;
+    apr_bucket_brigade *out; /* data that may wait for more */
+    size_t waiting;          /* bytes of it */
+    int passed;   /* something went to the output filters: the answer has begun for the client */
+    apr_bucket_brigade *in;  /* NULL until the first read */
+    int in_end;   /* 0: the body goes on; 1: clean end; < 0: the MW_E* that read repeats */
+    int status;   /* what the handler returns: OK, or the status of an answer that httpd is to make */
+};
+
+/* req is borrowed and outlives the channel. */
+void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct mw_req *req);
+
+/* The HTTP status for a request whose body could not be read (a code of mw_chan_read). */
+int mw_chan_httpd_read_status(int err);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * embed.c: the Python runtime of an httpd child. Any thread of the child.
+ *
+ * Python lives on a thread of its own that starts it, preloads, waits, and stops it: the thread that
+ * Python takes for its main thread is then the same from start to end, whatever httpd does with its
+ * workers.
+ */
+#include "embed.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include <ap_mpm.h>
+#include <ap_release.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+
+#include "log.h"
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+APLOG_USE_MODULE(wsgi);
+
+#define STOP_BUDGET_MS 5000 /* for atexit functions and threads of Python at child exit */
+
+enum embed_state { EMBED_IDLE, EMBED_STARTING, EMBED_RUNNING, EMBED_FAILED, EMBED_STOPPING };
+
+struct mw_embed {
+    apr_pool_t *pool;
+    server_rec *server;
+    const struct mw_config *config;
+    pthread_mutex_t lock; /* guards state */
+    pthread_cond_t changed;
+    pthread_t thread;
+    enum embed_state state;
+    const struct mw_py_runtime *py; /* valid from EMBED_RUNNING */
+};
+
+static void set_state(struct mw_embed *e, enum embed_state state)
+{
+    pthread_mutex_lock(&e->lock);
+    e->state = state;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void log_line(void *ctx, int level, const char *line, size_t n)
+{
+    int cut = n > MW_LOG_LINE_MAX ? MW_LOG_LINE_MAX : (int)n;
+
+    ap_log_error(APLOG_MARK, level, 0, (server_rec *)ctx, "%.*s", cut, line);
+}
+
+static const struct mw_py_runtime *load(struct mw_embed *e)
+{
+    const char *why = NULL;
+    const char *path = mw_config_runtime(e->pool, e->config->python_home.value, &why);
+    const struct mw_py_runtime *py = NULL;
+    void *so = path ? dlopen(path, RTLD_NOW | RTLD_GLOBAL) : NULL;
+
+    if (so)
+        py = dlsym(so, MW_PY_SYMBOL);
+    if (!so && path)
+        why = dlerror();
+    else if (so && (!py || py->abi != MW_PY_ABI))
+        why = apr_pstrcat(e->pool, path, " was built for another version of mod_wsgi: build both "
+                          "together", NULL);
+    if (!why)
+        return py;
+    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, e->server,
+                 "WSGI0001: the Python runtime cannot be loaded: %s; embedded requests of this child "
+                 "get 500", why);
+    return NULL;
+}
+
+static int start(struct mw_embed *e)
+{
+    struct mw_py_config cfg = { .home = e->config->python_home.value, .path = e->config->python_path,
+                                .process_group = "", .server_banner = ap_get_server_banner(),
+                                .log = log_line, .log_ctx = e->server };
+    ap_version_t version;
+    char why[1024] = "";
+    int threads = 1, processes = 1;
+
+    e->py = load(e);
+    if (!e->py)
+        return MW_ENOENT;
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
+    ap_get_server_revision(&version);
+    cfg.threads = threads > 0 ? (unsigned)threads : 1;
+    cfg.processes = processes > 0 ? (unsigned)processes : 1;
+    cfg.server_version[0] = (unsigned)version.major;
+    cfg.server_version[1] = (unsigned)version.minor;
+    cfg.server_version[2] = (unsigned)version.patch;
+    if (e->py->start(&cfg, why, sizeof why) == 0)
+        return 0;
+    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, e->server,
+                 "WSGI0001: Python does not start: %s; embedded requests of this child get 500", why);
+    return MW_EIO;
+}
+
+static void preload(struct mw_embed *e)
+{
+    const apr_array_header_t *imports = e->config->imports;
+
+    for (int i = 0; i < imports->nelts; i++) {
+        const struct mw_import *im = &((const struct mw_import *)imports->elts)[i];
+        struct mw_str script = { im->script, strlen(im->script) };
+        struct mw_str group = { im->application_group, strlen(im->application_group) };
+
+        if (im->process_group[0] == '\0')
+            (void)e->py->preload(script, group, 1); /* logs its own failure */
+    }
+}
+
+static void *python_main(void *arg)
+{
+    struct mw_embed *e = arg;
+
+    if (start(e)) {
+        set_state(e, EMBED_FAILED);
+        return NULL;
+    }
+    preload(e);
+    set_state(e, EMBED_RUNNING);
+    pthread_mutex_lock(&e->lock);
+    while (e->state != EMBED_STOPPING)
+        pthread_cond_wait(&e->changed, &e->lock);
+    pthread_mutex_unlock(&e->lock);
+    e->py->stop(STOP_BUDGET_MS);
+    return NULL;
+}
+
+static apr_status_t stop(void *arg)
+{
+    struct mw_embed *e = arg;
+    int was;
+
+    pthread_mutex_lock(&e->lock);
+    while (e->state == EMBED_STARTING)
+        pthread_cond_wait(&e->changed, &e->lock);
+    was = e->state;
+    if (was == EMBED_RUNNING) {
+        e->state = EMBED_STOPPING;
+        pthread_cond_broadcast(&e->changed);
+    }
+    pthread_mutex_unlock(&e->lock);
+    if (was != EMBED_IDLE)
+        pthread_join(e->thread, NULL);
+    return APR_SUCCESS;
+}
+
+struct mw_embed *mw_embed_create(apr_pool_t *pchild, server_rec *s, const struct mw_config *config)
+{
+    struct mw_embed *e = apr_pcalloc(pchild, sizeof *e);
+
+    apr_pool_create(&e->pool, pchild);
+    e->server = s;
+    e->config = config;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->changed, NULL);
+    apr_pool_cleanup_register(pchild, e, stop, apr_pool_cleanup_null);
+    return e;
+}
+
+/* Under the lock. Python's thread must not run httpd's signal handlers. */
+static void launch(struct mw_embed *e)
+{
+    sigset_t all, before;
+    int rv;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rv = pthread_create(&e->thread, NULL, python_main, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    e->state = rv == 0 ? EMBED_STARTING : EMBED_IDLE;
+    if (rv)
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, e->server,
+                     "WSGI0002: no thread for Python; the next embedded request tries again");
+}
+
+const struct mw_py_runtime *mw_embed_runtime(struct mw_embed *e)
+{
+    const struct mw_py_runtime *py;
+
+    pthread_mutex_lock(&e->lock);
+    if (e->state == EMBED_IDLE)
+        launch(e);
+    while (e->state == EMBED_STARTING)
+        pthread_cond_wait(&e->changed, &e->lock);
+    py = e->state == EMBED_RUNNING ? e->py : NULL;
+    pthread_mutex_unlock(&e->lock);
+    return py;
+}
+
+int mw_embed_wanted(const struct mw_config *config)
+{
+    for (int i = 0; i < config->imports->nelts; i++)
+        if (((const struct mw_import *)config->imports->elts)[i].process_group[0] == '\0')
+            return 1;
+    return 0;
+}

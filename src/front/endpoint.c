@@ -1,0 +1,217 @@
+/*
+ * endpoint.c: claims and the pool of connections of one group. Any thread of an httpd child.
+ *
+ * A connection belongs to one incarnation of one worker. Idle ones are kept in a stack per slot, so
+ * that the most recently used, whose buffers are warm, is used next; those of dead incarnations are
+ * closed when the stack is looked at.
+ */
+#include "endpoint.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "ctl.h"
+#include "io.h"
+
+#define HANDOVER_TIMEOUT_MS 5000 /* how long the supervisor may be too busy to take a connection */
+
+struct conn {
+    struct mw_link link; /* first: a lease names the connection by its link */
+    uint32_t incarnation;
+    struct conn *next;
+};
+
+struct idle {
+    struct conn *top;
+    unsigned n;
+};
+
+struct mw_endpoint {
+    struct mw_endpoint_config cfg;
+    pthread_mutex_t lock; /* guards slots */
+    unsigned nslots;
+    struct idle slots[];
+};
+
+int mw_endpoint_create(struct mw_endpoint **out, const struct mw_endpoint_config *cfg)
+{
+    unsigned nslots = mw_board_slots(cfg->board);
+    struct mw_endpoint *e = calloc(1, sizeof *e + nslots * sizeof e->slots[0]);
+
+    if (!e)
+        return MW_ENOMEM;
+    e->cfg = *cfg;
+    e->nslots = nslots;
+    pthread_mutex_init(&e->lock, NULL);
+    *out = e;
+    return 0;
+}
+
+static void conn_close(struct conn *c)
+{
+    mw_link_fini(&c->link);
+    free(c);
+}
+
+static void close_list(struct conn *c)
+{
+    while (c) {
+        struct conn *next = c->next;
+
+        conn_close(c);
+        c = next;
+    }
+}
+
+void mw_endpoint_destroy(struct mw_endpoint **ep)
+{
+    struct mw_endpoint *e = *ep;
+
+    if (!e)
+        return;
+    for (unsigned i = 0; i < e->nslots; i++)
+        close_list(e->slots[i].top);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+    *ep = NULL;
+}
+
+/* The idle connection used last, if it is one to this incarnation. A worker's connections all die with
+ * it, so a stale one at the top means that all below are stale. */
+static struct conn *idle_pop(struct mw_endpoint *e, const struct mw_claim *claim)
+{
+    struct idle *s = &e->slots[claim->slot];
+    struct conn *c, *stale = NULL;
+
+    pthread_mutex_lock(&e->lock);
+    c = s->top;
+    if (c && c->incarnation == claim->incarnation) {
+        s->top = c->next;
+        s->n--;
+    }
+    else if (c) {
+        stale = c;
+        s->top = NULL;
+        s->n = 0;
+        c = NULL;
+    }
+    pthread_mutex_unlock(&e->lock);
+    close_list(stale);
+    return c;
+}
+
+/* Keep c for the next request; NULL, or a list of connections to close. */
+static struct conn *idle_push(struct mw_endpoint *e, unsigned slot, struct conn *c)
+{
+    struct idle *s = &e->slots[slot];
+    struct conn *stale = NULL;
+
+    pthread_mutex_lock(&e->lock);
+    if (s->top && s->top->incarnation != c->incarnation) {
+        stale = s->top;
+        s->top = NULL;
+        s->n = 0;
+    }
+    if (s->n < e->cfg.pool_max) {
+        c->next = s->top;
+        s->top = c;
+        s->n++;
+    }
+    else {
+        c->next = stale;
+        stale = c;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return stale;
+}
+
+/* Send one end of a fresh socket pair to the worker by way of the supervisor. */
+static int hand_over(const struct mw_endpoint *e, const struct mw_claim *claim, int fd)
+{
+    struct mw_ctl m = { .type = MW_CTL_CONNECT, .group = (uint16_t)e->cfg.group,
+                        .slot = claim->slot, .incarnation = claim->incarnation,
+                        .text = { "", 0 } };
+    uint8_t bytes[MW_CTL_MAX];
+    uint64_t deadline = mw_clock_deadline(HANDOVER_TIMEOUT_MS);
+    int n = mw_ctl_encode(bytes, &m);
+    int rv = n;
+
+    while (n > 0) {
+        rv = mw_io_send_msg(e->cfg.handover_fd, bytes, (size_t)n, fd);
+        if (rv != MW_EAGAIN)
+            break;
+        rv = mw_io_wait(e->cfg.handover_fd, POLLOUT, deadline);
+        if (rv)
+            break;
+    }
+    return rv;
+}
+
+static int connect_worker(const struct mw_endpoint *e, const struct mw_claim *claim,
+                          struct conn **out)
+{
+    struct mw_hello hello = { .version = MW_WIRE_VERSION, .pid = (uint32_t)getpid(),
+                              .incarnation = 0, .data_max = MW_FRAME_DATA_MAX };
+    int pair[2];
+    struct conn *c;
+    int rv = mw_io_socketpair(SOCK_STREAM, pair);
+
+    if (rv)
+        return rv;
+    rv = hand_over(e, claim, pair[1]);
+    mw_io_close(&pair[1]);
+    c = rv ? NULL : calloc(1, sizeof *c);
+    if (!c) {
+        mw_io_close(&pair[0]);
+        return rv ? rv : MW_ENOMEM;
+    }
+    mw_link_init(&c->link, pair[0], e->cfg.timeout_ms);
+    c->incarnation = claim->incarnation;
+    rv = mw_link_put_hello(&c->link, &hello);
+    if (rv) {
+        conn_close(c);
+        return rv;
+    }
+    *out = c;
+    return 0;
+}
+
+int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
+{
+    struct conn *c;
+    int rv = mw_board_claim(e->cfg.board, deadline, &out->claim, NULL);
+
+    if (rv)
+        return rv;
+    c = idle_pop(e, &out->claim);
+    out->pooled = c != NULL;
+    if (!c) {
+        rv = connect_worker(e, &out->claim, &c);
+        if (rv) {
+            mw_board_release(e->cfg.board, &out->claim);
+            return rv;
+        }
+    }
+    out->link = &c->link;
+    return 0;
+}
+
+void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse)
+{
+    struct conn *c = (struct conn *)lease->link;
+
+    if (reuse) {
+        mw_link_trim(&c->link);
+        c = idle_push(e, lease->claim.slot, c);
+    }
+    else {
+        c->next = NULL;
+    }
+    mw_board_release(e->cfg.board, &lease->claim);
+    close_list(c);
+    lease->link = NULL;
+}

@@ -1,0 +1,40 @@
+/*
+ * endpoint.h: one daemon group as an httpd child sees it: claims on its board and the pool of
+ * connections to its workers. Any thread.
+ */
+#ifndef MW_FRONT_ENDPOINT_H
+#define MW_FRONT_ENDPOINT_H
+
+#include <stdint.h>
+
+#include "board.h"
+#include "link.h"
+
+struct mw_endpoint;
+
+struct mw_endpoint_config {
+    struct mw_board *board; /* borrowed; this process has joined it */
+    unsigned group;         /* index for the supervisor */
+    int handover_fd;        /* borrowed */
+    int64_t timeout_ms;     /* of each wait for a worker */
+    unsigned pool_max;      /* idle connections kept per worker */
+};
+
+MW_MUST_CHECK int mw_endpoint_create(struct mw_endpoint **out, const struct mw_endpoint_config *cfg);
+void mw_endpoint_destroy(struct mw_endpoint **e);
+
+/* A claimed thread and the connection to its worker. */
+struct mw_lease {
+    struct mw_claim claim;
+    struct mw_link *link;
+    int pooled; /* the connection served a request before */
+};
+
+/* Claim a thread, waiting until the deadline, and get a connection: pooled, or a new one handed to the
+ * supervisor. MW_ETIMEOUT: no thread came free; MW_ECLOSED: the group has shut down; MW_ELIMIT, MW_EIO. */
+MW_MUST_CHECK int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out);
+
+/* End a lease; reuse: the request ended with END and the connection may serve another. */
+void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse);
+
+#endif

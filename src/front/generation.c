@@ -1,0 +1,391 @@
+/*
+ * generation.c: generations and their supervisors, in the httpd parent's one thread.
+ *
+ * What belongs to a generation lives in a pool of its own, not the configuration's: the parent unloads its part of a configuration at a graceful restart while the old supervisor and the old
+ * children still work. Two things tell the supervisor that it is over: end of file on the life pipe,
+ * whose write end the parent (until its configuration is cleared) and every child hold, and SIGTERM
+ * when httpd stops. The module is linked with -z nodelete, so that the functions registered here stay
+ * when httpd unloads it between two configurations.
+ */
+#include "generation.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <ap_mpm.h>
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+
+#include "aplog.h"
+#include "clock.h"
+#include "io.h"
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+APLOG_USE_MODULE(wsgi);
+
+#define RETAINED_KEY "mod_wsgi-generations"
+#define STEADY_MS 5000       /* a supervisor that lived this long is started again at once */
+#define STOP_GRACE_MS 2000   /* beyond the groups' own limits, when httpd stops */
+#define STOP_POLL_US 5000
+
+struct mw_generation {
+    struct mw_generation *next; /* older ones that still live */
+    apr_pool_t *pool;
+    pid_t owner;                /* the httpd parent */
+    server_rec *server;         /* main server; NULL when the configuration is gone */
+    const char *worker_path;
+    struct mw_super_group *groups;
+    unsigned ngroups;
+    int handover[2];            /* [0]: children, [1]: supervisor */
+    int life[2];                /* [0]: supervisor, [1]: parent and children */
+    apr_proc_t proc;            /* of the supervisor; pid 0: none */
+    uint64_t started_ms;
+    uint64_t stop_limit_ms;     /* how long its groups may take to end */
+};
+
+/* Survives the module's own reload at a restart. */
+struct retained {
+    struct mw_generation *first;
+};
+
+static struct retained *retained(void)
+{
+    struct retained *r = ap_retained_data_get(RETAINED_KEY);
+
+    return r ? r : ap_retained_data_create(RETAINED_KEY, sizeof *r);
+}
+
+/* -- making -- */
+
+static unsigned members(unsigned *cells_r)
+{
+    int daemons = 1, threads = 1;
+    unsigned n, cells;
+
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &daemons);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    n = daemons < 1 ? 1 : (unsigned)daemons;
+    if (n > MW_BOARD_MEMBERS_MAX)
+        n = MW_BOARD_MEMBERS_MAX;
+    /* Each thread holds one claim at a time; mod_http2 runs requests on threads of its own. */
+    cells = threads <= 1 ? 1 : 2 * (unsigned)threads + 32;
+    if (cells > MW_BOARD_CELLS_MAX / n)
+        cells = MW_BOARD_CELLS_MAX / n;
+    *cells_r = cells;
+    return n;
+}
+
+static int make_group(struct mw_super_group *out, const struct mw_group *g)
+{
+    struct mw_board_size size = { .threads = (unsigned)g->spec.threads };
+    apr_os_file_t log_fd = STDERR_FILENO;
+
+    /* Twice the processes: a successor starts in a free slot while the old process drains. */
+    size.slots = 2 * mw_spec_processes(&g->spec);
+    size.members = members(&size.cells);
+    if (g->server->error_log)
+        apr_os_file_get(&log_fd, g->server->error_log);
+    out->spec = &g->spec;
+    out->log_fd = log_fd;
+    return mw_board_create(&out->board, &size);
+}
+
+static void close_pipes(struct mw_generation *g)
+{
+    for (int i = 0; i < 2; i++) {
+        mw_io_close(&g->handover[i]);
+        mw_io_close(&g->life[i]);
+    }
+}
+
+static apr_status_t release(void *arg)
+{
+    struct mw_generation *g = arg;
+
+    for (unsigned i = 0; i < g->ngroups; i++)
+        mw_board_destroy(&g->groups[i].board);
+    close_pipes(g);
+    return APR_SUCCESS;
+}
+
+static struct mw_generation *allocate(server_rec *s, unsigned ngroups)
+{
+    apr_pool_t *pool;
+    struct mw_generation *g;
+
+    /* Not below the process's pool: at exit that would be gone before the configuration's is cleared. */
+    apr_pool_create(&pool, NULL);
+    g = apr_pcalloc(pool, sizeof *g);
+    g->pool = pool;
+    g->owner = getpid();
+    g->server = s;
+    g->groups = apr_pcalloc(pool, ngroups * sizeof *g->groups);
+    g->handover[0] = g->handover[1] = g->life[0] = g->life[1] = -1;
+    apr_pool_cleanup_register(pool, g, release, apr_pool_cleanup_null);
+    return g;
+}
+
+static int fill(struct mw_generation *g, const struct mw_config *config)
+{
+    int rv = mw_io_socketpair(SOCK_SEQPACKET, g->handover);
+
+    if (rv == 0)
+        rv = mw_io_pipe(g->life);
+    for (int i = 0; rv == 0 && i < config->groups->nelts; i++) {
+        const struct mw_group *group = ((struct mw_group **)config->groups->elts)[i];
+        uint64_t limit = (uint64_t)(group->spec.graceful_timeout_ms
+                                    + group->spec.shutdown_timeout_ms);
+
+        rv = make_group(&g->groups[g->ngroups], group);
+        if (rv == 0)
+            g->ngroups++;
+        if (limit > g->stop_limit_ms)
+            g->stop_limit_ms = limit;
+    }
+    return rv;
+}
+
+/* -- the supervisor's process -- */
+
+static int is_kept(const int *keep, unsigned n, int fd)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (keep[i] == fd)
+            return 1;
+    return 0;
+}
+
+/* Close everything httpd has open (listening sockets, other modules' pipes) but what is named. */
+static void close_others(const int *keep, unsigned n)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    if (!dir) {
+        long max = sysconf(_SC_OPEN_MAX);
+
+        for (int fd = STDERR_FILENO + 1; fd < (max > 0 ? max : 1024); fd++)
+            if (!is_kept(keep, n, fd))
+                close(fd);
+        return;
+    }
+    while ((entry = readdir(dir))) {
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+
+        if (fd > STDERR_FILENO && fd != dirfd(dir) && !is_kept(keep, n, fd))
+            close(fd);
+    }
+    closedir(dir);
+}
+
+static void keep_only_ours(const struct mw_generation *g)
+{
+    int *keep = apr_palloc(g->pool, (2 * g->ngroups + 3) * sizeof *keep);
+    apr_os_file_t log_fd = STDERR_FILENO;
+    unsigned n = 0;
+
+    if (g->server->error_log)
+        apr_os_file_get(&log_fd, g->server->error_log);
+    keep[n++] = g->handover[1];
+    keep[n++] = g->life[0];
+    keep[n++] = log_fd;
+    for (unsigned i = 0; i < g->ngroups; i++) {
+        keep[n++] = mw_board_fd(g->groups[i].board);
+        keep[n++] = g->groups[i].log_fd;
+    }
+    closelog(); /* the C library opens it again when it needs it */
+    close_others(keep, n);
+}
+
+/* Never returns. Not httpd's exit: its pools and cleanups belong to the parent. */
+static void supervise(const struct mw_generation *g) __attribute__((noreturn));
+static void supervise(const struct mw_generation *g)
+{
+    struct mw_super_config cfg = { .groups = g->groups, .ngroups = g->ngroups,
+                                   .handover_fd = g->handover[1], .life_fd = g->life[0],
+                                   .worker_path = g->worker_path };
+
+    setsid(); /* a terminal's Ctrl-C is for httpd, and httpd signals its process group */
+    prctl(PR_SET_NAME, "wsgi-supervisor");
+    keep_only_ours(g);
+    _exit(mw_super_run(&cfg));
+}
+
+static void on_supervisor(int reason, void *data, int status);
+
+static int start_supervisor(struct mw_generation *g)
+{
+    apr_status_t rv = apr_proc_fork(&g->proc, g->pool);
+
+    if (rv == APR_INCHILD)
+        supervise(g);
+    if (rv != APR_INPARENT) {
+        g->proc.pid = 0;
+        ap_log_error(APLOG_MARK, APLOG_CRIT, errno, g->server,
+                     "WSGI0654: the supervisor of the daemon processes cannot be forked");
+        return MW_EIO;
+    }
+    g->started_ms = mw_clock_ms();
+    apr_proc_other_child_register(&g->proc, on_supervisor, g, NULL, g->pool);
+    return 0;
+}
+
+/* Workers of the dead supervisor have seen the end of their life pipe and leave; what they hold is void. */
+static void restart_supervisor(struct mw_generation *g)
+{
+    for (unsigned i = 0; i < g->ngroups; i++)
+        for (unsigned slot = 0; slot < mw_board_slots(g->groups[i].board); slot++)
+            mw_board_empty(g->groups[i].board, slot);
+    (void)start_supervisor(g);
+}
+
+static void forget(struct mw_generation *g)
+{
+    struct mw_generation **p = &retained()->first;
+
+    while (*p && *p != g)
+        p = &(*p)->next;
+    if (*p)
+        *p = g->next;
+    apr_pool_destroy(g->pool);
+}
+
+/* True between the end of the MPM's main loop and the next configuration, or the exit. */
+static int httpd_is_between(void)
+{
+    int state = AP_MPMQ_RUNNING;
+
+    ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    return state == AP_MPMQ_STOPPING;
+}
+
+/* httpd's word of the supervisor's end (apr_proc_other_child_register). */
+static void on_supervisor(int reason, void *data, int status)
+{
+    struct mw_generation *g = data;
+
+    if (reason != APR_OC_REASON_DEATH && reason != APR_OC_REASON_LOST)
+        return; /* a restart or our own unregistering: the life pipe tells it all it must know */
+    apr_proc_other_child_unregister(g);
+    g->proc.pid = 0;
+    if (!g->server) { /* an old generation has ended */
+        for (unsigned i = 0; i < g->ngroups; i++)
+            mw_board_close(g->groups[i].board);
+        forget(g);
+        return;
+    }
+    if (httpd_is_between())
+        return;
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
+                 "WSGI0655: the supervisor of the daemon processes ended (%s %d); it is started again "
+                 "%s", WIFSIGNALED(status) ? "signal" : "status",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                 mw_clock_ms() - g->started_ms >= STEADY_MS ? "now" : "in some seconds");
+    if (mw_clock_ms() - g->started_ms >= STEADY_MS)
+        restart_supervisor(g);
+}
+
+/* -- the configuration's end -- */
+
+/* Wait for the supervisor within its groups' limits, then kill it: its workers see that and end too. */
+static void await_end(struct mw_generation *g)
+{
+    uint64_t deadline = mw_clock_deadline(g->stop_limit_ms + STOP_GRACE_MS);
+    pid_t pid = g->proc.pid;
+    int status;
+
+    apr_proc_other_child_unregister(g);
+    g->proc.pid = 0;
+    kill(pid, SIGTERM);
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (mw_clock_ms() >= deadline) {
+            kill(pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            return;
+        }
+        usleep(STOP_POLL_US);
+    }
+}
+
+/* The configuration is cleared. When httpd stops, nothing is left behind: generations before this one
+ * are waited for too. */
+static apr_status_t retire(void *arg)
+{
+    struct mw_generation *g = arg;
+    int exiting = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING;
+
+    if (g->owner != getpid())
+        return APR_SUCCESS; /* some other process that httpd forked clears its copy */
+    close_pipes(g);
+    g->server = NULL;
+    if (g->proc.pid == 0)
+        forget(g);
+    while (exiting && retained()->first) {
+        g = retained()->first;
+        if (g->proc.pid > 0)
+            await_end(g);
+        forget(g);
+    }
+    return APR_SUCCESS;
+}
+
+struct mw_generation *mw_generation_create(apr_pool_t *pconf, server_rec *s,
+                                           const struct mw_config *config)
+{
+    struct mw_generation *g = allocate(s, (unsigned)config->groups->nelts);
+    int rv;
+
+    g->worker_path = mw_config_beside(g->pool, "wsgi-worker");
+    rv = fill(g, config);
+    if (rv) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv == MW_EIO ? errno : 0, s,
+                     "WSGI0012: the daemon groups cannot be set up: %s", mw_err_text(rv));
+        apr_pool_destroy(g->pool);
+        return NULL;
+    }
+    g->next = retained()->first;
+    retained()->first = g;
+    apr_pool_cleanup_register(pconf, g, retire, apr_pool_cleanup_null);
+    return start_supervisor(g) ? NULL : g;
+}
+
+void mw_generation_settle(pid_t pid)
+{
+    for (struct mw_generation *g = retained()->first; g; g = g->next)
+        for (unsigned i = 0; i < g->ngroups; i++)
+            mw_board_settle(g->groups[i].board, pid);
+}
+
+void mw_generation_monitor(void)
+{
+    for (struct mw_generation *g = retained()->first; g; g = g->next)
+        if (g->server && g->proc.pid == 0)
+            restart_supervisor(g);
+}
+
+unsigned mw_generation_groups(const struct mw_generation *g)
+{
+    return g->ngroups;
+}
+
+struct mw_board *mw_generation_board(const struct mw_generation *g, unsigned group)
+{
+    return g->groups[group].board;
+}
+
+int mw_generation_enter_child(struct mw_generation *g)
+{
+    mw_io_close(&g->handover[1]);
+    mw_io_close(&g->life[0]);
+    return g->handover[0];
+}

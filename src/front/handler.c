@@ -1,0 +1,82 @@
+/*
+ * handler.c: one request through httpd. Called by any thread of an httpd child.
+ */
+#include "handler.h"
+
+#include <string.h>
+
+#include <http_log.h>
+#include <http_protocol.h>
+
+#include "chan_httpd.h"
+#include "config.h"
+#include "embed.h"
+#include "front.h"
+#include "remote.h"
+#include "reqbuild.h"
+#include "resolve.h"
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+APLOG_USE_MODULE(wsgi);
+
+static int is_ours(const request_rec *r)
+{
+    return r->handler
+           && (strcmp(r->handler, MW_HANDLER_NAME) == 0
+               || strcmp(r->handler, MW_HANDLER_TYPE) == 0);
+}
+
+static int serve_embedded(struct mw_chan_httpd *ch)
+{
+    const struct mw_py_runtime *py = mw_embed_runtime(mw_front()->embed);
+
+    if (!py) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, ch->r,
+                      "WSGI0210: Python is not running in this httpd child (the reason was logged "
+                      "when it was to start); the request gets 500");
+        mw_chan_end(&ch->chan, MW_END_FAILED);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    py->serve(&ch->chan);
+    return ch->status;
+}
+
+static int serve(request_rec *r, const struct mw_target *t, struct mw_buf *block)
+{
+    struct mw_chan_httpd ch;
+    struct mw_req req;
+    int rv = mw_reqbuild(r, t, block);
+
+    if (rv != OK)
+        return rv;
+    rv = mw_req_view(&req, mw_buf_data(block), mw_buf_size(block));
+    if (rv) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0650: request block: %s; 500",
+                      mw_err_text(rv));
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    mw_chan_httpd_init(&ch, r, &req);
+    if (!t->group)
+        return serve_embedded(&ch);
+    return mw_remote_serve(&ch, t, mw_front()->endpoints[t->group->index],
+                           block->p + block->pos, mw_buf_size(block));
+}
+
+int mw_handler(request_rec *r)
+{
+    struct mw_target target;
+    struct mw_buf block;
+    int rv;
+
+    if (!is_ours(r))
+        return DECLINED;
+    if (!mw_front())
+        return HTTP_INTERNAL_SERVER_ERROR;
+    rv = mw_resolve(r, &target);
+    if (rv != OK)
+        return rv;
+    mw_buf_init(&block, MW_REQ_BLOCK_MAX);
+    rv = serve(r, &target, &block);
+    mw_buf_fini(&block);
+    return rv;
+}

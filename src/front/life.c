@@ -1,0 +1,115 @@
+/*
+ * life.c: what httpd calls at configuration, child start and child exit.
+ */
+#include "life.h"
+
+#include <unistd.h>
+
+#include <http_core.h>
+#include <http_log.h>
+
+#include "aplog.h"
+#include "config.h"
+#include "embed.h"
+#include "endpoint.h"
+#include "front.h"
+#include "generation.h"
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+APLOG_USE_MODULE(wsgi);
+
+#define IDLE_CONNECTIONS_MAX 64 /* per worker and child */
+
+/* Why file scope: httpd's hooks have no argument for it. Set once per httpd child before its first
+ * request, in the parent once per configuration. */
+static struct mw_front *front;
+static struct mw_generation *generation;
+
+const struct mw_front *mw_front(void)
+{
+    return front;
+}
+
+int mw_life_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    return mw_config_finish(mw_config_global(s), pconf, s);
+}
+
+int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    const struct mw_config *config = mw_config_global(s);
+
+    (void)plog;
+    (void)ptemp;
+    generation = NULL;
+    mw_aplog_install(s);
+    ap_add_version_component(pconf, "mod_wsgi/" MW_VERSION);
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || config->groups->nelts == 0)
+        return OK;
+    generation = mw_generation_create(pconf, s, config);
+    return generation ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
+{
+    unsigned n = generation ? mw_generation_groups(generation) : 0;
+    int handover_fd = n > 0 ? mw_generation_enter_child(generation) : -1;
+
+    f->endpoints = apr_pcalloc(p, (n + 1) * sizeof *f->endpoints);
+    for (unsigned i = 0; i < n; i++) {
+        const struct mw_spec *spec = &((struct mw_group **)f->config->groups->elts)[i]->spec;
+        struct mw_endpoint_config cfg = {
+            .board = mw_generation_board(generation, i), .group = i, .handover_fd = handover_fd,
+            .timeout_ms = spec->socket_timeout_ms ? spec->socket_timeout_ms
+                                                  : (int64_t)apr_time_as_msec(s->timeout),
+            .pool_max = IDLE_CONNECTIONS_MAX,
+        };
+        int rv = mw_board_join(cfg.board, getpid());
+
+        if (rv == 0)
+            rv = mw_endpoint_create(&f->endpoints[i], &cfg);
+        if (rv)
+            return rv;
+    }
+    return 0;
+}
+
+void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
+{
+    struct mw_front *f = apr_pcalloc(pchild, sizeof *f);
+    int rv;
+
+    f->server = s;
+    f->config = mw_config_global(s);
+    f->embed = mw_embed_create(pchild, s, f->config);
+    rv = make_endpoints(pchild, f, s);
+    if (rv) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                     "WSGI0002: this httpd child cannot join the daemon groups: %s; its WSGI requests "
+                     "get 500", mw_err_text(rv));
+        return;
+    }
+    front = f;
+    if (mw_embed_wanted(f->config))
+        (void)mw_embed_runtime(f->embed);
+}
+
+void mw_life_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
+                          mpm_child_status state)
+{
+    (void)s;
+    (void)gen;
+    (void)slot;
+    if (state != MPM_CHILD_STARTED)
+        mw_generation_settle(pid);
+}
+
+int mw_life_monitor(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    mw_generation_monitor();
+    return OK;
+}

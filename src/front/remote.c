@@ -1,0 +1,332 @@
+/*
+ * remote.c: one request to a daemon group. Called by the thread that runs the request.
+ *
+ * The child follows the worker: it sends the request, then does what the frames ask for (body bytes,
+ * head, data, log lines) until END. A request that has not reached an application is tried on another
+ * worker; one that may have is tried again only if its method is idempotent (RFC 9110, 9.2.2) and
+ * nothing of its body was used up.
+ */
+#include "remote.h"
+
+#include <string.h>
+
+#include <http_log.h>
+#include <http_protocol.h>
+
+#include "clock.h"
+#include "front.h"
+#include "log.h"
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+APLOG_USE_MODULE(wsgi);
+
+#define ATTEMPTS_MAX 5
+#define RETRY_AFTER "5" /* seconds, with 503 */
+
+struct remote {
+    struct mw_chan_httpd *ch;
+    const struct mw_target *t;
+    struct mw_endpoint *e;
+    const struct mw_lease *lease; /* during an attempt */
+    const uint8_t *block;
+    size_t block_n;
+    char *body;       /* of the small body that rides along, or room for one BODY frame */
+    size_t body_n;    /* bytes of the small body */
+    int body_inline;  /* the whole body is in `body` */
+    int body_used;    /* streamed bytes have gone to a worker and cannot be sent again */
+    int abort_sent;
+};
+
+enum outcome {
+    OUT_MORE,  /* go on receiving */
+    OUT_DONE,  /* END came; the channel is ended, the connection is free */
+    OUT_LOST,  /* the channel is ended, the connection is not to be used again */
+    OUT_AGAIN  /* the application has not answered: try another worker */
+};
+
+static const char *group_name(const struct remote *rm)
+{
+    return rm->t->group->spec.name;
+}
+
+static int64_t socket_timeout_ms(const struct mw_group *g)
+{
+    return g->spec.socket_timeout_ms ? g->spec.socket_timeout_ms
+                                     : (int64_t)apr_time_as_msec(mw_front()->server->timeout);
+}
+
+/* -- towards the worker -- */
+
+/* Read a small body before a thread is claimed, so that a slow client does not hold one. Left to the
+ * application's first read where the client waits for 100 Continue. */
+static int take_small_body(struct remote *rm)
+{
+    request_rec *r = rm->ch->r;
+    const struct mw_req *req = rm->ch->chan.req;
+
+    if (!(req->flags & MW_REQ_BODY) || r->expecting_100 || req->content_length < 0
+        || req->content_length > (int64_t)MW_BODY_INLINE_MAX)
+        return OK;
+    rm->body = apr_palloc(r->pool, (size_t)req->content_length);
+    while (rm->body_n < (size_t)req->content_length) {
+        ssize_t n = mw_chan_read(&rm->ch->chan, rm->body + rm->body_n,
+                                 (size_t)req->content_length - rm->body_n);
+
+        if (n == 0)
+            break; /* an input filter made it shorter */
+        if (n < 0) {
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                          "WSGI0126: request body: %s; the application is not called",
+                          mw_err_text((int)n));
+            return mw_chan_httpd_read_status((int)n);
+        }
+        rm->body_n += (size_t)n;
+    }
+    /* A filter that inflates may have more than the client announced: then the rest is streamed. */
+    rm->body_inline = rm->ch->in_end == 1;
+    return OK;
+}
+
+static int put_body(struct remote *rm, struct mw_link *l)
+{
+    int rv = 0;
+
+    if (rm->body_n > 0)
+        rv = mw_link_put(l, MW_F_BODY, rm->body, rm->body_n);
+    if (rv == 0 && rm->body_inline)
+        rv = mw_link_put_u8(l, MW_F_BODY_END, MW_BODY_CLEAN);
+    return rv;
+}
+
+static int send_request(struct remote *rm, struct mw_link *l)
+{
+    int rv = mw_link_put(l, MW_F_REQUEST, rm->block, rm->block_n);
+
+    if (rv == 0)
+        rv = put_body(rm, l);
+    if (rv == 0)
+        rv = mw_link_flush(l);
+    return rv;
+}
+
+/* -- frames of the worker -- */
+
+typedef enum outcome frame_fn(struct remote *rm, struct mw_link *l, const struct mw_frame *f);
+
+/* End the channel because of this side's or the worker's failure, with a status of our own if the
+ * answer has not begun. */
+static enum outcome end_lost(struct remote *rm, int status)
+{
+    enum mw_end how = rm->ch->chan.state == MW_CHAN_OPEN ? MW_END_FAILED : MW_END_TRUNCATED;
+
+    mw_chan_end(&rm->ch->chan, how);
+    if (rm->ch->status != OK)
+        rm->ch->status = status;
+    return OUT_LOST;
+}
+
+static enum outcome bad_frame(struct remote *rm, const struct mw_frame *f, const char *why)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, rm->ch->r,
+                  "WSGI0148: worker %u of group '%s' sent a wrong %s frame (%s); its connection is "
+                  "closed", rm->lease->claim.slot, group_name(rm), mw_frame_name(f->type), why);
+    return end_lost(rm, HTTP_BAD_GATEWAY);
+}
+
+static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    uint32_t want;
+    ssize_t n;
+    int rv = mw_want_decode(&want, f->payload, f->n);
+
+    if (rv || rm->body_inline)
+        return bad_frame(rm, f, rv ? mw_err_text(rv) : "the whole body was sent");
+    if (!rm->body_used) {
+        rm->body = apr_palloc(rm->ch->r->pool, MW_FRAME_DATA_MAX);
+        rm->body_used = 1;
+    }
+    n = mw_chan_read(&rm->ch->chan, rm->body, want < MW_FRAME_DATA_MAX ? want : MW_FRAME_DATA_MAX);
+    if (n > 0)
+        rv = mw_link_put(l, MW_F_BODY, rm->body, (size_t)n);
+    if (rv == 0 && (n <= 0 || rm->ch->in_end == 1))
+        rv = mw_link_put_u8(l, MW_F_BODY_END, mw_body_end_of(n < 0 ? (int)n : 0));
+    if (rv == 0)
+        rv = mw_link_flush(l);
+    return OUT_MORE; /* a dead connection shows at the next receive */
+}
+
+static enum outcome on_head(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    enum mw_rsp_fault fault = MW_RSP_FINE;
+    int rv = mw_chan_head(&rm->ch->chan, f->payload, f->n, &fault);
+
+    (void)l;
+    if (rv)
+        return bad_frame(rm, f, rv == MW_EINVAL ? mw_rsp_fault_text(fault) : mw_err_text(rv));
+    return OUT_MORE;
+}
+
+static enum outcome on_data(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    /* More frames are here already: one write to the client for all of them. */
+    unsigned flags = mw_link_has_input(l) ? MW_DATA_MORE : 0;
+    int rv = mw_chan_data(&rm->ch->chan, f->payload, f->n, flags);
+
+    if (rv == MW_EABORT) {
+        if (!rm->abort_sent) {
+            rm->abort_sent = 1;
+            rv = mw_link_put(l, MW_F_ABORT, NULL, 0);
+            if (rv == 0)
+                rv = mw_link_flush(l);
+        }
+        return OUT_MORE; /* discard until END, so that the connection stays good */
+    }
+    return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
+}
+
+static enum outcome on_log(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    struct mw_str text;
+    int level;
+    int rv = mw_logline_decode(&level, &text, f->payload, f->n);
+
+    (void)l;
+    if (rv)
+        return bad_frame(rm, f, mw_err_text(rv));
+    mw_chan_log(&rm->ch->chan, level, text.p, text.n);
+    return OUT_MORE;
+}
+
+static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    uint8_t how;
+    int rv = mw_u8_decode(&how, MW_END_LAST, f->payload, f->n);
+
+    if (rv)
+        return bad_frame(rm, f, mw_err_text(rv));
+    if (mw_link_has_input(l))
+        return bad_frame(rm, f, "bytes follow it");
+    if (how == MW_END_RELOAD && rm->ch->chan.state == MW_CHAN_OPEN && !rm->body_used)
+        return OUT_AGAIN;
+    mw_chan_end(&rm->ch->chan, (enum mw_end)how);
+    return OUT_DONE;
+}
+
+static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    static frame_fn *const handlers[MW_F_LAST + 1] = {
+        [MW_F_WANT] = on_want, [MW_F_HEAD] = on_head, [MW_F_DATA] = on_data,
+        [MW_F_LOG] = on_log,   [MW_F_END] = on_end,
+    };
+    frame_fn *fn = f->type <= MW_F_LAST ? handlers[f->type] : NULL;
+
+    return fn ? fn(rm, l, f) : bad_frame(rm, f, "not one that a worker sends");
+}
+
+/* -- one attempt -- */
+
+static int is_idempotent(const request_rec *r)
+{
+    switch (r->method_number) {
+    case M_GET: /* and HEAD */
+    case M_PUT:
+    case M_DELETE:
+    case M_OPTIONS:
+    case M_TRACE:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* The connection broke before END. */
+static enum outcome on_broken(struct remote *rm, int rv)
+{
+    request_rec *r = rm->ch->r;
+    int begun = rm->ch->chan.state != MW_CHAN_OPEN;
+    int again = rv == MW_ECLOSED && !begun && !rm->body_used && is_idempotent(r);
+
+    if (rm->abort_sent) { /* nobody is there to be told */
+        mw_chan_end(&rm->ch->chan, MW_END_ABORTED);
+        return OUT_LOST;
+    }
+    ap_log_rerror(APLOG_MARK, again ? APLOG_WARNING : APLOG_ERR, 0, r,
+                  "%s: worker %u of group '%s' %s; %s",
+                  rv == MW_ETIMEOUT ? "WSGI0145" : "WSGI0146", rm->lease->claim.slot,
+                  group_name(rm),
+                  rv == MW_ECLOSED ? "died or closed the connection before the answer was complete"
+                  : rv == MW_ETIMEOUT ? "gave no answer within the socket timeout"
+                                      : mw_err_text(rv),
+                  again ? "the request is tried on another worker"
+                  : begun ? "the answer is cut"
+                  : rv == MW_ETIMEOUT ? "504" : "502");
+    if (again)
+        return OUT_AGAIN;
+    return end_lost(rm, rv == MW_ETIMEOUT ? HTTP_GATEWAY_TIME_OUT : HTTP_BAD_GATEWAY);
+}
+
+static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
+{
+    struct mw_frame f;
+    enum outcome out;
+    int rv;
+
+    rm->lease = lease;
+    if (send_request(rm, lease->link))
+        return OUT_AGAIN; /* the worker has not got the whole request */
+    do {
+        rv = mw_link_recv(lease->link, &f);
+        out = rv ? on_broken(rm, rv) : on_frame(rm, lease->link, &f);
+    } while (out == OUT_MORE);
+    return out;
+}
+
+/* No worker could be had. */
+static int refuse(struct remote *rm, int rv, int64_t waited_ms)
+{
+    request_rec *r = rm->ch->r;
+
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  "WSGI0651: no thread of group '%s' for this request after %" APR_INT64_T_FMT
+                  " ms: %s; 503 (see threads=, processes=, queue-timeout= of WSGIDaemonProcess)",
+                  group_name(rm), waited_ms, mw_err_text(rv));
+    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    mw_chan_end(&rm->ch->chan, MW_END_FAILED);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct mw_endpoint *e,
+                    uint8_t *block, size_t n)
+{
+    struct remote rm = { .ch = ch, .t = t, .e = e, .block = block, .block_n = n };
+    const struct mw_spec *spec = &t->group->spec;
+    int64_t wait_ms = spec->queue_timeout_ms ? spec->queue_timeout_ms : socket_timeout_ms(t->group);
+    enum outcome out = OUT_AGAIN;
+    uint64_t start, deadline;
+    int rv = take_small_body(&rm);
+
+    if (rv != OK) {
+        mw_chan_end(&ch->chan, MW_END_FAILED);
+        return rv;
+    }
+    mw_req_patch_queue_us(block, mw_clock_epoch_us());
+    start = mw_clock_ms();
+    deadline = mw_clock_deadline((uint64_t)wait_ms);
+    for (int i = 0; out == OUT_AGAIN && i < ATTEMPTS_MAX; i++) {
+        struct mw_lease lease;
+
+        rv = mw_endpoint_lease(e, deadline, &lease);
+        if (rv)
+            return refuse(&rm, rv, (int64_t)(mw_clock_ms() - start));
+        out = attempt(&rm, &lease);
+        mw_endpoint_return(e, &lease, out == OUT_DONE);
+    }
+    if (out == OUT_AGAIN) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, ch->r,
+                      "WSGI0124: %d workers of group '%s' in turn ended before they answered; 503",
+                      ATTEMPTS_MAX, spec->name);
+        apr_table_setn(ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
+        end_lost(&rm, HTTP_SERVICE_UNAVAILABLE);
+    }
+    return ch->status;
+}
