@@ -16,12 +16,12 @@ static int is_number(const struct mw_opt *row)
     return row->type != MW_OPT_STR && row->type != MW_OPT_DIR;
 }
 
-static void set_number(const struct mw_opt *row, void *base, int64_t v)
+void mw_opt_put_number(const struct mw_opt *row, void *base, int64_t v)
 {
     memcpy((char *)base + row->off, &v, sizeof v);
 }
 
-static void set_string(const struct mw_opt *row, void *base, const char *v)
+void mw_opt_put_string(const struct mw_opt *row, void *base, const char *v)
 {
     memcpy((char *)base + row->off, &v, sizeof v);
 }
@@ -30,9 +30,9 @@ void mw_opt_defaults(const struct mw_opt *rows, size_t nrows, void *base)
 {
     for (size_t i = 0; i < nrows; i++) {
         if (is_number(&rows[i]))
-            set_number(&rows[i], base, rows[i].def);
+            mw_opt_put_number(&rows[i], base, rows[i].def);
         else
-            set_string(&rows[i], base, NULL);
+            mw_opt_put_string(&rows[i], base, NULL);
     }
 }
 
@@ -171,8 +171,8 @@ int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *wh
         return rv;
     }
     if (is_number(row))
-        set_number(row, base, number);
+        mw_opt_put_number(row, base, number);
     else
-        set_string(row, base, value);
+        mw_opt_put_string(row, base, value);
     return 0;
 }

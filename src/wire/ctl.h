@@ -39,7 +39,8 @@ struct mw_ctl {
     struct mw_str text;    /* FAILED, RECYCLE; borrows the message */
 };
 
-/* Bytes written to out, or MW_ELIMIT (text too long; the caller cuts). */
+/* Bytes written to out, or MW_ELIMIT (text too long; the caller cuts), or MW_EINVAL (no such type, or a
+ * text where none belongs or with a NUL in it). */
 MW_MUST_CHECK int mw_ctl_encode(uint8_t out[MW_CTL_MAX], const struct mw_ctl *c);
 MW_MUST_CHECK int mw_ctl_decode(struct mw_ctl *out, const void *p, size_t n);
 

@@ -13,6 +13,8 @@
 #include "buf.h"
 #include "wire.h"
 
+#define MW_LINK_LOG_MAX (32u << 10) /* bytes of a log line's text that mw_link_put_log keeps */
+
 struct mw_link {
     int fd;                /* owned; blocking */
     int64_t timeout_ms;    /* limit of each single wait for the peer; 0: none */
@@ -28,7 +30,9 @@ struct mw_link {
 void mw_link_init(struct mw_link *l, int fd, int64_t timeout_ms); /* takes fd */
 void mw_link_fini(struct mw_link *l);                             /* closes fd */
 
-/* Append a frame to the write buffer; sends only when the buffer would grow over a named limit. */
+/* Append a frame to the write buffer; sends only when the buffer would grow over a named limit. A payload
+ * that the frame's type does not allow: MW_EINVAL, MW_ELIMIT, and the link lives on. put_log cuts the text
+ * and brings the level into its range instead. */
 MW_MUST_CHECK int mw_link_put(struct mw_link *l, unsigned type, const void *payload, size_t n);
 MW_MUST_CHECK int mw_link_put_u8(struct mw_link *l, unsigned type, uint8_t v);
 MW_MUST_CHECK int mw_link_put_want(struct mw_link *l, uint32_t n);
@@ -40,7 +44,8 @@ MW_MUST_CHECK int mw_link_put_log(struct mw_link *l, int level, struct mw_str te
 MW_MUST_CHECK int mw_link_flush(struct mw_link *l);
 
 /* Put and flush without copying the payload. The payload may be larger than MW_FRAME_DATA_MAX: it is
- * cut into frames (BODY, DATA only). */
+ * cut into frames of at most the peer's data_max (BODY, DATA only; for that their sender must be the thread
+ * that receives). */
 MW_MUST_CHECK int mw_link_send(struct mw_link *l, unsigned type, const void *payload, size_t n);
 
 /* Next frame; waits up to timeout_ms. The frame's payload is borrowed until the next receive call.

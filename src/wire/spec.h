@@ -52,13 +52,14 @@ struct mw_spec {
     uint32_t npreload;
 };
 
-/* Rows for the options and rows for what httpd fills in; the codec walks both. */
+/* The rows of the options; spec.c has further ones, for what httpd fills in, and the codec walks both. */
 extern const struct mw_opt mw_spec_opts[];
 extern const size_t mw_spec_nopts;
 
 /* Number of processes that are really started: at least 1. */
 unsigned mw_spec_processes(const struct mw_spec *s);
 
+/* Appends to b. MW_EINVAL: no name, or a value that a row does not allow; MW_ELIMIT, MW_ENOMEM. */
 MW_MUST_CHECK int mw_spec_encode(struct mw_buf *b, const struct mw_spec *s);
 
 /* Strings borrow p; the preload list is allocated, mw_spec_fini frees it. MW_EPROTO, MW_ENOMEM;

@@ -39,6 +39,9 @@ enum mw_frame_type {
 int64_t mw_frame_limit(unsigned type);
 const char *mw_frame_name(unsigned type);
 
+/* May a frame of this type have n bytes of payload? MW_EPROTO (no such type, or too few), MW_ELIMIT. */
+MW_MUST_CHECK int mw_frame_check(unsigned type, uint64_t n);
+
 struct mw_frame {
     uint8_t type;
     uint8_t flags;           /* zero in version 1 */

@@ -1,0 +1,200 @@
+/*
+ * spec.c: the rows of a daemon group's options and the encoding of its specification. Pure. httpd
+ * encodes, the worker decodes; a new option is one row here and one field in spec.h.
+ *
+ * Layout: u32 magic, u32 number of rows, then per row a u64 (numbers) or a str (strings; "" is not
+ * set), then str name, u32 npreload and per script: str script, str app_group, u8 explicit_group.
+ */
+#include "spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAGIC 0x5053574du /* the bytes "MWSP" */
+#define DAY_MS (86400 * 1000)
+#define SECS(s) ((s) * 1000)
+#define ID_MAX (UINT32_MAX - 1) /* (uid_t)-1 means "no change" in system calls */
+
+#define AT(field) offsetof(struct mw_spec, field)
+
+const struct mw_opt mw_spec_opts[] = {
+    {"processes", MW_OPT_INT, AT(processes), 1, 1024, 0,
+     "Number of worker processes. Without the option one is started and wsgi.multiprocess is False; "
+     "with it, also with 1, wsgi.multiprocess is True."},
+    {"threads", MW_OPT_INT, AT(threads), 1, 1024, 15,
+     "Number of request threads in each process."},
+    {"umask", MW_OPT_OCTAL, AT(umask), 0, 0777, -1,
+     "File creation mask of the processes, in octal; httpd's if not given."},
+    {"stack-size", MW_OPT_INT, AT(stack_size), 128 << 10, 1 << 30, 0,
+     "Stack of each request thread in bytes; the platform's default if not given."},
+    {"queue-timeout", MW_OPT_SECS, AT(queue_timeout_ms), 0, DAY_MS, 0,
+     "Seconds a request waits for a free thread before it is answered with 503; 0: as long as "
+     "socket-timeout."},
+    {"socket-timeout", MW_OPT_SECS, AT(socket_timeout_ms), 0, DAY_MS, 0,
+     "Seconds that each single wait between httpd and a worker may take; 0: httpd's Timeout."},
+    {"startup-timeout", MW_OPT_SECS, AT(startup_timeout_ms), 0, DAY_MS, SECS(60),
+     "Seconds from the start of a process until its preloaded scripts are imported; then it is killed "
+     "and started again later; 0: no limit."},
+    {"graceful-timeout", MW_OPT_SECS, AT(graceful_timeout_ms), 0, DAY_MS, SECS(15),
+     "Seconds a process that is being replaced may take to finish its requests."},
+    {"shutdown-timeout", MW_OPT_SECS, AT(shutdown_timeout_ms), 0, DAY_MS, SECS(5),
+     "Seconds a process may take to leave, atexit functions included, before it is killed."},
+    {"user", MW_OPT_STR, AT(user), 0, 0, 0,
+     "User the processes run as, a name or #uid; httpd's User if not given. Needs httpd started as "
+     "root."},
+    {"group", MW_OPT_STR, AT(group), 0, 0, 0,
+     "Primary group the processes run as, a name or #gid; httpd's Group if not given."},
+    {"home", MW_OPT_DIR, AT(home), 0, 0, 0,
+     "Working directory of the processes, also the first entry of sys.path."},
+    {"lang", MW_OPT_STR, AT(lang), 0, 0, 0, "Locale name put into the environment as LANG."},
+    {"locale", MW_OPT_STR, AT(locale), 0, 0, 0,
+     "Locale name put into the environment as LC_ALL and set with setlocale."},
+    {"chroot", MW_OPT_DIR, AT(chroot), 0, 0, 0,
+     "Directory that becomes the root of the processes before they give up root's rights."},
+    {"python-home", MW_OPT_DIR, AT(python_home), 0, 0, 0,
+     "Python installation or virtual environment; WSGIPythonHome if not given."},
+    {"python-path", MW_OPT_STR, AT(python_path), 0, 0, 0,
+     "Directories separated by ':' that are put before the standard module path, their .pth files "
+     "included."},
+    {"display-name", MW_OPT_STR, AT(display_name), 0, 0, 0,
+     "Name of the processes in ps; %{GROUP} stands for (wsgi:NAME)."},
+};
+const size_t mw_spec_nopts = MW_ARRAY_LEN(mw_spec_opts);
+
+/* What httpd fills in. */
+static const struct mw_opt filled[] = {
+    {"uid", MW_OPT_INT, AT(uid), 0, ID_MAX, -1, ""},
+    {"gid", MW_OPT_INT, AT(gid), 0, ID_MAX, -1, ""},
+    {"user-name", MW_OPT_STR, AT(user_name), 0, 0, 0, ""},
+    {"user-home", MW_OPT_STR, AT(user_home), 0, 0, 0, ""},
+    {"runtime", MW_OPT_DIR, AT(runtime), 0, 0, 0, ""},
+    {"server-root", MW_OPT_DIR, AT(server_root), 0, 0, 0, ""},
+    {"log-level", MW_OPT_INT, AT(log_level), 0, 15, 4, ""},
+};
+
+#define NROWS (MW_ARRAY_LEN(mw_spec_opts) + MW_ARRAY_LEN(filled))
+
+static const struct mw_opt *row_at(size_t i)
+{
+    return i < mw_spec_nopts ? &mw_spec_opts[i] : &filled[i - mw_spec_nopts];
+}
+
+static int is_string(const struct mw_opt *row)
+{
+    return row->type == MW_OPT_STR || row->type == MW_OPT_DIR;
+}
+
+unsigned mw_spec_processes(const struct mw_spec *s)
+{
+    return s->processes > 0 ? (unsigned)s->processes : 1;
+}
+
+static int has_nul(struct mw_str s)
+{
+    return s.n && memchr(s.p, 0, s.n) != NULL;
+}
+
+int mw_spec_encode(struct mw_buf *b, const struct mw_spec *s)
+{
+    size_t from = mw_buf_size(b);
+
+    if (s->npreload > MW_SPEC_LIST_MAX)
+        return MW_ELIMIT;
+    if (!s->name || !*s->name)
+        return MW_EINVAL;
+    mw_buf_u32(b, MAGIC);
+    mw_buf_u32(b, NROWS);
+    for (size_t i = 0; i < NROWS; i++) {
+        const struct mw_opt *row = row_at(i);
+        if (!mw_opt_valid(row, s))
+            return MW_EINVAL;
+        if (is_string(row))
+            mw_buf_cstr(b, mw_opt_string(row, s));
+        else
+            mw_buf_u64(b, (uint64_t)mw_opt_number(row, s));
+    }
+    mw_buf_cstr(b, s->name);
+    mw_buf_u32(b, s->npreload);
+    for (uint32_t i = 0; i < s->npreload; i++) {
+        if (has_nul(s->preload[i].script) || has_nul(s->preload[i].app_group))
+            return MW_EINVAL;
+        mw_buf_str(b, s->preload[i].script);
+        mw_buf_str(b, s->preload[i].app_group);
+        mw_buf_u8(b, s->preload[i].explicit_group != 0);
+    }
+    if (b->err)
+        return b->err;
+    return mw_buf_size(b) - from > MW_SPEC_MAX ? MW_ELIMIT : 0;
+}
+
+static int decode_rows(struct mw_spec *out, struct mw_cur *c)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < NROWS; i++) {
+        const struct mw_opt *row = row_at(i);
+        if (is_string(row)) {
+            struct mw_str s = mw_cur_str(c);
+            mw_opt_put_string(row, out, s.n ? s.p : NULL);
+        } else {
+            mw_opt_put_number(row, out, (int64_t)mw_cur_u64(c));
+        }
+        if (!c->err && !mw_opt_valid(row, out))
+            rv = MW_EINVAL;
+    }
+    return c->err ? c->err : rv;
+}
+
+static int decode_preload(struct mw_spec *out, struct mw_cur *c)
+{
+    uint32_t n = mw_cur_u32(c);
+
+    if (c->err || n > MW_SPEC_LIST_MAX)
+        return MW_EPROTO;
+    if (n == 0)
+        return 0;
+    out->preload = calloc(n, sizeof *out->preload);
+    if (!out->preload)
+        return MW_ENOMEM;
+    out->npreload = n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct mw_preload *pl = &out->preload[i];
+        pl->script = mw_cur_str(c);
+        pl->app_group = mw_cur_str(c);
+        uint8_t flag = mw_cur_u8(c);
+        if (c->err || flag > 1)
+            return MW_EPROTO;
+        pl->explicit_group = flag;
+    }
+    return 0;
+}
+
+int mw_spec_decode(struct mw_spec *out, const void *p, size_t n)
+{
+    struct mw_cur c;
+    int rv = MW_EPROTO;
+
+    *out = (struct mw_spec){0};
+    if (n > MW_SPEC_MAX)
+        return MW_EPROTO;
+    mw_cur_init(&c, p, n);
+    if (mw_cur_u32(&c) != MAGIC || mw_cur_u32(&c) != NROWS)
+        goto out;
+    rv = decode_rows(out, &c);
+    if (rv)
+        goto out;
+    out->name = mw_cur_str(&c).p;
+    rv = *out->name ? decode_preload(out, &c) : MW_EPROTO;
+    if (rv == 0)
+        rv = mw_cur_end(&c);
+out:
+    if (rv)
+        mw_spec_fini(out);
+    return rv;
+}
+
+void mw_spec_fini(struct mw_spec *s)
+{
+    free(s->preload);
+    *s = (struct mw_spec){0};
+}
