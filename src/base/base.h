@@ -26,7 +26,7 @@ enum mw_err {
     MW_ENOENT = -11   /* no such name, file or slot */
 };
 
-/* One lower-case phrase for an MW_E* code; never NULL. For MW_EIO the caller adds strerror(errno). */
+/* A lower-case phrase for an MW_E* code; never NULL. For MW_EIO the caller adds strerror(errno). */
 const char *mw_err_text(int err);
 
 #define MW_MUST_CHECK __attribute__((warn_unused_result))

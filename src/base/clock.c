@@ -1,6 +1,6 @@
 /*
- * clock.c: the two clocks. Any thread. The monotonic clock can be replaced by tests; that pointer is
- * the only state and is set before any thread starts.
+ * clock.c: the two clocks. Any thread. The monotonic clock can be replaced by tests; that pointer
+ * is the only state and is set before any thread starts.
  */
 #include "clock.h"
 

@@ -182,8 +182,8 @@ int mw_io_send_msg(int fd, const void *msg, size_t n, int pass)
     return rc < 0 ? code_of_errno() : 0;
 }
 
-/* Collect the descriptors of a message; returns how many there were, the first in *fd_r (or -1), all
- * further ones closed. */
+/* Collect the descriptors of a message; returns how many there were, the first in *fd_r (or -1),
+ * all further ones closed. */
 static unsigned take_fds(struct msghdr *mh, int *fd_r)
 {
     unsigned count = 0;

@@ -30,7 +30,7 @@ int mw_log_enabled(int level)
 
 const char *mw_log_level_name(int level)
 {
-    static const char *const names[] = {"emerg",  "alert",  "crit",   "error",  "warn",  "notice",
+    static const char *const names[] = {"emerg",  "alert",  "crit",   "error",  "warn",   "notice",
                                         "info",   "debug",  "trace1", "trace2", "trace3", "trace4",
                                         "trace5", "trace6", "trace7", "trace8"};
 

@@ -37,14 +37,14 @@ const struct mw_opt *mw_opt_find(const struct mw_opt *rows, size_t nrows, const 
 MW_MUST_CHECK int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *why,
                              size_t why_cap);
 
-/* Read and write the field of a row: of one with a number, of one with a string. No check is made. */
+/* Read and write a row's field, a number or a string. Nothing is checked. */
 int64_t mw_opt_number(const struct mw_opt *row, const void *base);
 const char *mw_opt_string(const struct mw_opt *row, const void *base);
 void mw_opt_put_number(const struct mw_opt *row, void *base, int64_t v);
 void mw_opt_put_string(const struct mw_opt *row, void *base, const char *v);
 
-/* True if the field is what mw_opt_set or mw_opt_defaults could have put there. For values that came
- * from another process. */
+/* True if the field is what mw_opt_set or mw_opt_defaults could have put there. For values that
+ * came from another process. */
 int mw_opt_valid(const struct mw_opt *row, const void *base);
 
 #endif

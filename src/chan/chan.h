@@ -2,9 +2,9 @@
  * chan.h: the request channel, the only thing an engine knows of the world.
  *
  * chan.c owns the state of a response (head once, no data before head, end once) and its framing
- * facts: bytes beyond Content-Length are cut, a response that ends short of it is TRUNCATED, HEAD, 204
- * and 304 carry no body. Implementations (chan_httpd in httpd, chan_sock in a worker, chan_mem in
- * tests) only move bytes. In daemon mode the frames of a worker are played into the child's
+ * facts: bytes beyond Content-Length are cut, a response that ends short of it is TRUNCATED, HEAD,
+ * 204 and 304 carry no body. Implementations (chan_httpd in httpd, chan_sock in a worker, chan_mem
+ * in tests) only move bytes. In daemon mode the frames of a worker are played into the child's
  * chan_httpd, so the same rules hold whatever the worker sends.
  *
  * Threads: one at a time, except log, which may be called by any thread until end returned; the
@@ -25,15 +25,16 @@ enum mw_end {
     MW_END_TRUNCATED = 2,  /* the answer is cut; must not look complete */
     MW_END_NO_SCRIPT = 3,  /* the script file is not there; no head went out: 404 */
     MW_END_UNREADABLE = 4, /* the script may not be read; no head went out: 403 */
-    MW_END_RELOAD = 5,     /* the worker is being replaced, the application has not seen the request:
-                              try another worker */
-    MW_END_ABORTED = 6     /* the client went away and the engine stopped for it */
+    /* The worker is being replaced, the application has not seen the request: try another one. */
+    MW_END_RELOAD = 5,
+    MW_END_ABORTED = 6 /* the client went away and the engine stopped for it */
 };
 #define MW_END_LAST MW_END_ABORTED
 
 enum mw_data_flag {
-    MW_DATA_MORE = 1u << 0 /* more data or the end follows at once, without running the application
-                              in between: need not be flushed now */
+    /* More data or the end follows at once, without running the application in between: need not be
+     * flushed now. */
+    MW_DATA_MORE = 1u << 0
 };
 
 struct mw_chan;
@@ -44,13 +45,13 @@ struct mw_chan_ops {
     ssize_t (*read)(struct mw_chan *c, void *buf, size_t cap);
     /* rsp borrows; may be kept back until the first data or end. */
     int (*head)(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n);
-    /* MW_EABORT: the client went away, stop. n == 0 (never with MW_DATA_MORE): push out what was kept
-     * back, and look whether the client is there. Not called again after a failure. */
+    /* MW_EABORT: the client went away, stop. n == 0 (never with MW_DATA_MORE): push out what was
+     * kept back, and look whether the client is there. Not called again after a failure. */
     int (*data)(struct mw_chan *c, const void *p, size_t n, unsigned flags);
     /* One line without its newline, unescaped bytes. */
     void (*log)(struct mw_chan *c, int level, const char *line, size_t n);
-    /* Called once. The implementation flushes and, for anything but COMPLETE after a head, makes sure
-     * the answer cannot look complete. */
+    /* Called once. The implementation flushes and, for anything but COMPLETE after a head, makes
+     * sure the answer cannot look complete. */
     int (*end)(struct mw_chan *c, enum mw_end how);
 };
 
@@ -59,37 +60,37 @@ enum mw_chan_state { MW_CHAN_OPEN, MW_CHAN_HEADED, MW_CHAN_ENDED };
 /* Embedded as the first member of an implementation's structure. Fields are chan.c's to change. */
 struct mw_chan {
     const struct mw_chan_ops *ops;
-    const struct mw_req *req;  /* borrowed; outlives the channel */
+    const struct mw_req *req; /* borrowed; outlives the channel */
     enum mw_chan_state state;
-    int no_body;               /* HEAD, 204, 304: data is dropped */
-    int64_t left;              /* bytes of Content-Length not yet sent; -1: not limited */
-    uint64_t sent;             /* body bytes passed on */
-    uint64_t excess;           /* body bytes cut because they exceeded Content-Length */
-    int aborted;               /* sticky: head or data said MW_EABORT */
-    int err;                   /* sticky: the first failure of head, data or end, MW_EABORT included */
-    enum mw_end how;           /* how it ended, once state is MW_CHAN_ENDED */
+    int no_body;     /* HEAD, 204, 304: data is dropped */
+    int64_t left;    /* bytes of Content-Length not yet sent; -1: not limited */
+    uint64_t sent;   /* body bytes passed on */
+    uint64_t excess; /* body bytes cut because they exceeded Content-Length */
+    int aborted;     /* sticky: head or data said MW_EABORT */
+    int err;         /* sticky: the first failure of head, data or end, MW_EABORT included */
+    enum mw_end how; /* how it ended, once state is MW_CHAN_ENDED */
 };
 
 void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct mw_req *req);
 
 MW_MUST_CHECK ssize_t mw_chan_read(struct mw_chan *c, void *buf, size_t cap);
 
-/* Check and send a head block (rsp.h). MW_EINVAL, MW_EPROTO: refused, nothing was sent and the channel
- * is as before. MW_ESTATE: a head was sent already. */
+/* Check and send a head block (rsp.h). MW_EINVAL, MW_EPROTO: refused, nothing was sent and the
+ * channel is as before. MW_ESTATE: a head was sent already. */
 MW_MUST_CHECK int mw_chan_head(struct mw_chan *c, const void *block, size_t n,
                                enum mw_rsp_fault *fault_r);
 
-/* MW_ESTATE before the head or after the end; MW_EABORT; any other failure repeats. n == 0 is allowed and
- * does nothing but, without MW_DATA_MORE, push out a head that was kept back. So does data that is
- * dropped because there is no body or Content-Length is reached. */
+/* MW_ESTATE before the head or after the end; MW_EABORT; any other failure repeats. n == 0 is
+ * allowed and does nothing but, without MW_DATA_MORE, push out a head that was kept back. So
+ * does data that is dropped because there is no body or Content-Length is reached. */
 MW_MUST_CHECK int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags);
 
 void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n);
 
-/* Without a head COMPLETE and TRUNCATED become FAILED. After a head everything but COMPLETE and ABORTED
- * becomes TRUNCATED; COMPLETE does so when bytes of Content-Length are missing or an operation failed,
- * and becomes ABORTED when the client went away. Returns the value that was passed on. A second call
- * does nothing and returns the same. */
+/* Without a head COMPLETE and TRUNCATED become FAILED. After a head everything but COMPLETE and
+ * ABORTED becomes TRUNCATED; COMPLETE does so when bytes of Content-Length are missing or an
+ * operation failed, and becomes ABORTED when the client went away. Returns the value that was
+ * passed on. A second call does nothing and returns the same. */
 enum mw_end mw_chan_end(struct mw_chan *c, enum mw_end how);
 
 const char *mw_end_name(enum mw_end how);

@@ -1,6 +1,7 @@
 /*
- * req.h: a request as one flat, validated block. The same bytes in memory and on the wire: the httpd
- * child builds the block (front/reqbuild.c), the engine reads it (py/environ.c), nothing parses twice.
+ * req.h: a request as one flat, validated block. The same bytes in memory and on the wire: the
+ * httpd child builds the block (front/reqbuild.c), the engine reads it (py/environ.c), nothing
+ * parses twice.
  *
  * Typed settings of ours come first, then the environ pairs that the application sees. Values are
  * bytes; the engine decodes them as Latin-1 (PEP 3333, "A Note On String Types").
@@ -26,17 +27,17 @@ enum mw_req_flag {
 
 /* What our own code needs to know of a request. All strings also are C strings. */
 struct mw_req {
-    uint32_t flags;             /* enum mw_req_flag */
-    int64_t content_length;     /* bytes; -1: unknown (chunked); 0: no body */
-    uint64_t start_us;          /* request start in httpd, epoch microseconds */
-    uint64_t queue_us;          /* when it began to wait for a daemon thread; 0: embedded */
-    struct mw_str script;       /* absolute path of the script file */
-    struct mw_str callable;     /* name in the script's globals: "application" */
-    struct mw_str app_group;    /* application group; "": main interpreter */
-    struct mw_str process_group;/* "": embedded */
-    struct mw_str log_id;       /* httpd's %L; "": none */
+    uint32_t flags;              /* enum mw_req_flag */
+    int64_t content_length;      /* bytes; -1: unknown (chunked); 0: no body */
+    uint64_t start_us;           /* request start in httpd, epoch microseconds */
+    uint64_t queue_us;           /* when it began to wait for a daemon thread; 0: embedded */
+    struct mw_str script;        /* absolute path of the script file */
+    struct mw_str callable;      /* name in the script's globals: "application" */
+    struct mw_str app_group;     /* application group; "": main interpreter */
+    struct mw_str process_group; /* "": embedded */
+    struct mw_str log_id;        /* httpd's %L; "": none */
     uint32_t npairs;
-    struct mw_cur pairs;        /* for mw_req_next; set by mw_req_view */
+    struct mw_cur pairs; /* for mw_req_next; set by mw_req_view */
 };
 
 /* Append a block's head to b; fields npairs and pairs are ignored. Then mw_req_pair for each pair,

@@ -1,6 +1,6 @@
 /*
- * rsp.c: build, check and walk the response head block. Pure; any thread. The checks are the border:
- * what passes mw_rsp_view may be written into an HTTP/1.1 head as it is.
+ * rsp.c: build, check and walk the response head block. Pure; any thread. The checks are the
+ * border: what passes mw_rsp_view may be written into an HTTP/1.1 head as it is.
  *
  * Layout, all little-endian:
  *   0 u16 status   2 u16 zero   4 u32 nfields   8 str reason

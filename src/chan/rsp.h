@@ -1,10 +1,10 @@
 /*
  * rsp.h: a response head as one flat block, built by the engine and checked by whoever receives it.
  *
- * The checks are RFC 9110's (5.1 field names are tokens, 5.5 field values have no CR, LF, NUL or other
- * control character but HTAB, 15 status codes have three digits), so that nothing an application
- * writes can end or begin a message: the same check runs in the engine, to raise in the application,
- * and in the httpd child, because a worker may be hostile.
+ * The checks are RFC 9110's (5.1 field names are tokens, 5.5 field values have no CR, LF, NUL or
+ * other control character but HTAB, 15 status codes have three digits), so that nothing an
+ * application writes can end or begin a message: the same check runs in the engine, to raise in the
+ * application, and in the httpd child, because a worker may be hostile.
  */
 #ifndef MW_RSP_H
 #define MW_RSP_H
@@ -19,7 +19,7 @@ struct mw_rsp {
     struct mw_str reason;   /* may be empty */
     int64_t content_length; /* -1: the application gave none */
     uint32_t nfields;
-    struct mw_cur fields;   /* for mw_rsp_next; set by mw_rsp_view */
+    struct mw_cur fields; /* for mw_rsp_next; set by mw_rsp_view */
 };
 
 /* Why a head was refused; mw_rsp_fault_text says it for a log line or an exception. */
@@ -29,7 +29,7 @@ enum mw_rsp_fault {
     MW_RSP_BAD_REASON,
     MW_RSP_BAD_NAME,
     MW_RSP_BAD_VALUE,
-    MW_RSP_BAD_LENGTH,    /* Content-Length is not one number, or is given twice */
+    MW_RSP_BAD_LENGTH, /* Content-Length is not one number, or is given twice */
     MW_RSP_TOO_LARGE
 };
 const char *mw_rsp_fault_text(enum mw_rsp_fault fault);
@@ -42,16 +42,17 @@ size_t mw_rsp_begin(struct mw_buf *b, unsigned status, struct mw_str reason);
 void mw_rsp_field(struct mw_buf *b, struct mw_str name, struct mw_str value);
 MW_MUST_CHECK int mw_rsp_end(struct mw_buf *b, size_t at, uint32_t nfields);
 
-/* Check a block fully (form and contents), then point `out` into it; borrows the block. 0, MW_EPROTO
- * (malformed) or MW_EINVAL (well-formed, but a fault: *fault_r tells). fault_r may be NULL. */
+/* Check a block fully (form and contents), then point `out` into it; borrows the block. 0,
+ * MW_EPROTO (malformed) or MW_EINVAL (well-formed, but a fault: *fault_r tells). fault_r may be
+ * NULL. */
 MW_MUST_CHECK int mw_rsp_view(struct mw_rsp *out, const void *block, size_t n,
                               enum mw_rsp_fault *fault_r);
 
 /* Next field: 1, or 0 at the end. `it` starts as a copy of rsp->fields. */
 int mw_rsp_next(struct mw_cur *it, struct mw_str *name, struct mw_str *value);
 
-/* Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade (RFC 9110 7.6.1):
- * the application may not speak of the connection. */
+/* Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade (RFC 9110
+ * 7.6.1): the application may not speak of the connection. */
 int mw_rsp_is_hop_by_hop(struct mw_str name);
 
 /* 204 and 304 never have a body (RFC 9110 15.3.5, 15.4.5). */

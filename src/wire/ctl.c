@@ -1,7 +1,8 @@
 /*
  * ctl.c: messages of the supervisor. Pure; supervisor, workers and httpd's children.
  *
- * Layout, all little-endian: u8 type, u8 zero, u16 group, u16 slot, u16 zero, u32 incarnation, str text.
+ * Layout, all little-endian: u8 type, u8 zero, u16 group, u16 slot, u16 zero, u32 incarnation, str
+ * text.
  */
 #include "ctl.h"
 

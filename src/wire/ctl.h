@@ -23,24 +23,24 @@ enum mw_worker_fd {
 };
 
 enum mw_ctl_type {
-    MW_CTL_CONNECT = 1,  /* child -> supervisor, with a descriptor */
-    MW_CTL_SERVE = 2,    /* supervisor -> worker, with a descriptor */
-    MW_CTL_DRAIN = 3,    /* supervisor -> worker: finish what runs, then leave */
-    MW_CTL_READY = 4,    /* worker -> supervisor: preloaded, threads started */
-    MW_CTL_FAILED = 5,   /* worker -> supervisor: start step failed; text says which and why */
-    MW_CTL_RECYCLE = 6   /* worker -> supervisor: replace me; text says why ("script changed: PATH") */
+    MW_CTL_CONNECT = 1, /* child -> supervisor, with a descriptor */
+    MW_CTL_SERVE = 2,   /* supervisor -> worker, with a descriptor */
+    MW_CTL_DRAIN = 3,   /* supervisor -> worker: finish what runs, then leave */
+    MW_CTL_READY = 4,   /* worker -> supervisor: preloaded, threads started */
+    MW_CTL_FAILED = 5,  /* worker -> supervisor: start step failed; text says which and why */
+    MW_CTL_RECYCLE = 6  /* worker -> supervisor: replace me; text says why */
 };
 
 struct mw_ctl {
     uint8_t type;
-    uint16_t group;        /* index in the generation's list of groups */
-    uint16_t slot;         /* worker's place in its group */
-    uint32_t incarnation;  /* of the worker that is meant; a stale one is refused */
-    struct mw_str text;    /* FAILED, RECYCLE; borrows the message */
+    uint16_t group;       /* index in the generation's list of groups */
+    uint16_t slot;        /* worker's place in its group */
+    uint32_t incarnation; /* of the worker that is meant; a stale one is refused */
+    struct mw_str text;   /* FAILED, RECYCLE; borrows the message */
 };
 
-/* Bytes written to out, or MW_ELIMIT (text too long; the caller cuts), or MW_EINVAL (no such type, or a
- * text where none belongs or with a NUL in it). */
+/* Bytes written to out, or MW_ELIMIT (text too long; the caller cuts), or MW_EINVAL (no such
+ * type, or a text where none belongs or with a NUL in it). */
 MW_MUST_CHECK int mw_ctl_encode(uint8_t out[MW_CTL_MAX], const struct mw_ctl *c);
 MW_MUST_CHECK int mw_ctl_decode(struct mw_ctl *out, const void *p, size_t n);
 

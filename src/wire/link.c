@@ -1,7 +1,8 @@
 /*
- * link.c: frames over a stream socket. The receiver owns `in`, `last`, `peer`; senders share `out` and
- * the socket's sending side under send_lock. Waits are the socket's own (SO_RCVTIMEO, SO_SNDTIMEO), so
- * a frame costs no poll; what one recv(2) brought is given out frame by frame without another.
+ * link.c: frames over a stream socket. The receiver owns `in`, `last`, `peer`; senders share `out`
+ * and the socket's sending side under send_lock. Waits are the socket's own (SO_RCVTIMEO,
+ * SO_SNDTIMEO), so a frame costs no poll; what one recv(2) brought is given out frame by frame
+ * without another.
  *
  * In steady state nothing is allocated: both buffers keep the size that small requests need.
  */
@@ -17,10 +18,11 @@
 #include "io.h"
 #include "log.h"
 
-#define IN_CAP (MW_FRAME_HDR + (32u << 10)) /* a request with an inline body, or head, data and end */
-#define KEEP_CAP (2 * IN_CAP)               /* kept between requests: a full DATA frame fits */
-#define CORK_MAX (64u << 10)                /* bytes put before they are sent unasked */
-#define PIECES 8                            /* frames of a long payload in one system call */
+#define IN_CAP \
+    (MW_FRAME_HDR + (32u << 10)) /* a request with an inline body, or head, data and end */
+#define KEEP_CAP (2 * IN_CAP)    /* kept between requests: a full DATA frame fits */
+#define CORK_MAX (64u << 10)     /* bytes put before they are sent unasked */
+#define PIECES 8                 /* frames of a long payload in one system call */
 
 _Static_assert(MW_BODY_INLINE_MAX + MW_FRAME_HDR * 3 < IN_CAP, "inline body in one read");
 _Static_assert(MW_FRAME_DATA_MAX + MW_FRAME_HDR <= KEEP_CAP, "streaming does not allocate");
@@ -94,8 +96,8 @@ static int flush_locked(struct mw_link *l)
     return mw_buf_size(&l->out) == 0 ? 0 : send_locked(l, iov, 1);
 }
 
-/* The largest frame the peer takes. Only the thread that receives sends BODY or DATA, so peer may be
- * read; before HELLO has come the limit is the protocol's. */
+/* The largest frame the peer takes. Only the thread that receives sends BODY or DATA, so peer
+ * may be read; before HELLO has come the limit is the protocol's. */
 static size_t piece_max(const struct mw_link *l, unsigned type)
 {
     if (type != MW_F_BODY && type != MW_F_DATA)

@@ -12,17 +12,16 @@
 
 #define MAGIC 0x5053574du /* the bytes "MWSP" */
 #define DAY_MS (86400 * 1000)
-#define SECS(s) ((s) * 1000)
+#define SECS(s) ((s)*1000)
 #define ID_MAX (UINT32_MAX - 1) /* (uid_t)-1 means "no change" in system calls */
 
 #define AT(field) offsetof(struct mw_spec, field)
 
 const struct mw_opt mw_spec_opts[] = {
     {"processes", MW_OPT_INT, AT(processes), 1, 1024, 0,
-     "Number of worker processes. Without the option one is started and wsgi.multiprocess is False; "
-     "with it, also with 1, wsgi.multiprocess is True."},
-    {"threads", MW_OPT_INT, AT(threads), 1, 1024, 15,
-     "Number of request threads in each process."},
+     "Number of worker processes. Without the option one is started and wsgi.multiprocess is "
+     "False; with it, also with 1, wsgi.multiprocess is True."},
+    {"threads", MW_OPT_INT, AT(threads), 1, 1024, 15, "Number of request threads in each process."},
     {"umask", MW_OPT_OCTAL, AT(umask), 0, 0777, -1,
      "File creation mask of the processes, in octal; httpd's if not given."},
     {"stack-size", MW_OPT_INT, AT(stack_size), 128 << 10, 1 << 30, 0,
@@ -33,8 +32,8 @@ const struct mw_opt mw_spec_opts[] = {
     {"socket-timeout", MW_OPT_SECS, AT(socket_timeout_ms), 0, DAY_MS, 0,
      "Seconds that each single wait between httpd and a worker may take; 0: httpd's Timeout."},
     {"startup-timeout", MW_OPT_SECS, AT(startup_timeout_ms), 0, DAY_MS, SECS(60),
-     "Seconds from the start of a process until its preloaded scripts are imported; then it is killed "
-     "and started again later; 0: no limit."},
+     "Seconds from the start of a process until its preloaded scripts are imported; then it is "
+     "killed and started again later; 0: no limit."},
     {"graceful-timeout", MW_OPT_SECS, AT(graceful_timeout_ms), 0, DAY_MS, SECS(15),
      "Seconds a process that is being replaced may take to finish its requests."},
     {"shutdown-timeout", MW_OPT_SECS, AT(shutdown_timeout_ms), 0, DAY_MS, SECS(5),

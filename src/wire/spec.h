@@ -1,6 +1,6 @@
 /*
- * spec.h: a daemon group's specification: what WSGIDaemonProcess said, completed by httpd (uid, gid,
- * runtime), and its encoding on the way to an executed worker. Immutable once built.
+ * spec.h: a daemon group's specification: what WSGIDaemonProcess said, completed by httpd (uid,
+ * gid, runtime), and its encoding on the way to an executed worker. Immutable once built.
  */
 #ifndef MW_SPEC_H
 #define MW_SPEC_H
@@ -11,7 +11,7 @@
 #define MW_SPEC_MAX (1u << 20) /* bytes of an encoded specification */
 #define MW_SPEC_LIST_MAX 4096u /* entries of a list */
 
-/* A script to import before the worker is ready (WSGIScriptAlias with both groups, WSGIImportScript). */
+/* A script to import before the worker is ready (WSGIScriptAlias with both groups). */
 struct mw_preload {
     struct mw_str script;
     struct mw_str app_group;
@@ -24,15 +24,15 @@ struct mw_spec {
     /* Options of WSGIDaemonProcess: one row of mw_spec_opts each. */
     int64_t processes; /* 0: not given, 1 process, wsgi.multiprocess false */
     int64_t threads;
-    int64_t umask;     /* -1: inherit */
-    int64_t stack_size;/* bytes; 0: the platform's */
+    int64_t umask;               /* -1: inherit */
+    int64_t stack_size;          /* bytes; 0: the platform's */
     int64_t queue_timeout_ms;    /* 0: socket timeout */
     int64_t socket_timeout_ms;   /* 0: httpd's Timeout */
     int64_t startup_timeout_ms;  /* supervisor's limit for READY */
     int64_t graceful_timeout_ms; /* drain */
     int64_t shutdown_timeout_ms; /* after the drain: atexit and threads */
-    const char *user;  /* name or #uid; NULL: httpd's User */
-    const char *group; /* name or #gid; NULL: httpd's Group */
+    const char *user;            /* name or #uid; NULL: httpd's User */
+    const char *group;           /* name or #gid; NULL: httpd's Group */
     const char *home;
     const char *lang;
     const char *locale;
@@ -42,17 +42,17 @@ struct mw_spec {
     const char *display_name; /* %{GROUP} already expanded */
 
     /* Filled in by httpd. */
-    int64_t uid, gid;       /* -1: httpd is not root, identity stays */
-    const char *user_name;  /* of uid, for initgroups */
-    const char *user_home;  /* of uid */
-    const char *runtime;    /* path of wsgi-python-X.Y.so */
-    const char *server_root;/* ServerRoot */
-    int64_t log_level;      /* of the `wsgi` module at the main server */
+    int64_t uid, gid;           /* -1: httpd is not root, identity stays */
+    const char *user_name;      /* of uid, for initgroups */
+    const char *user_home;      /* of uid */
+    const char *runtime;        /* path of wsgi-python-X.Y.so */
+    const char *server_root;    /* ServerRoot */
+    int64_t log_level;          /* of the `wsgi` module at the main server */
     struct mw_preload *preload; /* npreload of them */
     uint32_t npreload;
 };
 
-/* The rows of the options; spec.c has further ones, for what httpd fills in, and the codec walks both. */
+/* The rows of the options. spec.c has more, for what httpd fills in; the codec walks both. */
 extern const struct mw_opt mw_spec_opts[];
 extern const size_t mw_spec_nopts;
 

@@ -1,7 +1,7 @@
 /*
  * wire.h: the protocol between an httpd child and a worker, version 1. docs/protocol.md is the
- * specification, byte by byte. One connection carries one request at a time; after END it is free for
- * the next. Both ends treat the other as hostile.
+ * specification, byte by byte. One connection carries one request at a time; after END it is free
+ * for the next. Both ends treat the other as hostile.
  */
 #ifndef MW_WIRE_H
 #define MW_WIRE_H
@@ -11,62 +11,64 @@
 #define MW_WIRE_MAGIC 0x4957534du /* the bytes "MSWI": first word of HELLO */
 #define MW_WIRE_VERSION 1u
 
-#define MW_FRAME_HDR 8u                 /* u32 payload length, u8 type, u8 flags, u16 zero */
+#define MW_FRAME_HDR 8u                  /* u32 payload length, u8 type, u8 flags, u16 zero */
 #define MW_FRAME_PAYLOAD_MAX (16u << 20) /* REQUEST; every other type has its own, lower limit */
-#define MW_FRAME_DATA_MAX (64u << 10)   /* BODY, DATA, LOG payload */
-#define MW_BODY_INLINE_MAX (16u << 10)  /* a body up to this rides along with its REQUEST */
-#define MW_WANT_MAX (1u << 20)          /* bytes of credit in one WANT */
+#define MW_FRAME_DATA_MAX (64u << 10)    /* BODY, DATA, LOG payload */
+#define MW_BODY_INLINE_MAX (16u << 10)   /* a body up to this rides along with its REQUEST */
+#define MW_WANT_MAX (1u << 20)           /* bytes of credit in one WANT */
 
 enum mw_frame_type {
-    MW_F_HELLO = 1,    /* both: magic, version, limits, identity */
-    MW_F_REQUEST = 2,  /* child -> worker: request block (req.h) */
-    MW_F_WANT = 3,     /* worker -> child: credit for body bytes */
-    MW_F_BODY = 4,     /* child -> worker: body bytes */
-    MW_F_BODY_END = 5, /* child -> worker: the body's end, clean or why it broke */
-    MW_F_BODY_FILE = 6,/* reserved */
-    MW_F_ABORT = 7,    /* child -> worker: the client went away */
-    MW_F_HEAD = 8,     /* worker -> child: response head block (rsp.h) */
-    MW_F_DATA = 9,     /* worker -> child: response body bytes */
-    MW_F_FILE = 10,    /* reserved */
-    MW_F_INFORM = 11,  /* reserved */
-    MW_F_LOG = 12,     /* worker -> child: u8 level, text of one line */
-    MW_F_END = 13      /* worker -> child: u8 enum mw_end */
+    MW_F_HELLO = 1,     /* both: magic, version, limits, identity */
+    MW_F_REQUEST = 2,   /* child -> worker: request block (req.h) */
+    MW_F_WANT = 3,      /* worker -> child: credit for body bytes */
+    MW_F_BODY = 4,      /* child -> worker: body bytes */
+    MW_F_BODY_END = 5,  /* child -> worker: the body's end, clean or why it broke */
+    MW_F_BODY_FILE = 6, /* reserved */
+    MW_F_ABORT = 7,     /* child -> worker: the client went away */
+    MW_F_HEAD = 8,      /* worker -> child: response head block (rsp.h) */
+    MW_F_DATA = 9,      /* worker -> child: response body bytes */
+    MW_F_FILE = 10,     /* reserved */
+    MW_F_INFORM = 11,   /* reserved */
+    MW_F_LOG = 12,      /* worker -> child: u8 level, text of one line */
+    MW_F_END = 13       /* worker -> child: u8 enum mw_end */
 };
 #define MW_F_LAST MW_F_END
 
-/* Most bytes of payload that a frame of this type may have; 0 for ABORT; MW_EPROTO if the type is not
- * one of version 1 (reserved ones included). */
+/* Most bytes of payload that a frame of this type may have; 0 for ABORT; MW_EPROTO if the type
+ * is not one of version 1 (reserved ones included). */
 int64_t mw_frame_limit(unsigned type);
 const char *mw_frame_name(unsigned type);
 
-/* May a frame of this type have n bytes of payload? MW_EPROTO (no such type, or too few), MW_ELIMIT. */
+/* May a frame of this type have n payload bytes? MW_EPROTO (no such type, too few), MW_ELIMIT. */
 MW_MUST_CHECK int mw_frame_check(unsigned type, uint64_t n);
 
 struct mw_frame {
     uint8_t type;
-    uint8_t flags;           /* zero in version 1 */
-    const uint8_t *payload;  /* borrowed */
+    uint8_t flags;          /* zero in version 1 */
+    const uint8_t *payload; /* borrowed */
     uint32_t n;
 };
 
 /* The header of a frame, into out. */
 void mw_frame_header(uint8_t out[MW_FRAME_HDR], unsigned type, uint32_t n);
 
-/* Look for one frame at p. Returns the bytes it takes (> 0) with *out filled; 0: more bytes are needed,
- * and *need_r (may be NULL) says how many in all; MW_EPROTO or MW_ELIMIT: these bytes are no frame,
- * however many more come. Pure. */
-MW_MUST_CHECK int64_t mw_frame_parse(const uint8_t *p, size_t n, struct mw_frame *out, size_t *need_r);
+/* Look for one frame at p. Returns the bytes it takes (> 0) with *out filled; 0: more bytes are
+ * needed, and *need_r (may be NULL) says how many in all; MW_EPROTO or MW_ELIMIT: these bytes
+ * are no frame, however many more come. Pure. */
+MW_MUST_CHECK int64_t mw_frame_parse(const uint8_t *p, size_t n, struct mw_frame *out,
+                                     size_t *need_r);
 
 /* Small payloads. Each encoder's bytes are what the decoder accepts, no more, no less. */
 struct mw_hello {
     uint32_t version;
-    uint32_t pid;          /* of the sender */
-    uint32_t incarnation;  /* worker's; 0 from a child */
-    uint32_t data_max;     /* largest BODY or DATA payload the sender accepts: 1 to MW_FRAME_DATA_MAX */
+    uint32_t pid;         /* of the sender */
+    uint32_t incarnation; /* worker's; 0 from a child */
+    uint32_t data_max; /* largest BODY or DATA payload the sender accepts: 1 to MW_FRAME_DATA_MAX */
 };
 #define MW_HELLO_SIZE 20u
 void mw_hello_encode(uint8_t out[MW_HELLO_SIZE], const struct mw_hello *h);
-MW_MUST_CHECK int mw_hello_decode(struct mw_hello *out, const void *p, size_t n); /* also magic, version */
+/* Also checks magic and version. */
+MW_MUST_CHECK int mw_hello_decode(struct mw_hello *out, const void *p, size_t n);
 
 enum mw_body_end {
     MW_BODY_CLEAN = 0,
@@ -79,8 +81,9 @@ enum mw_body_end {
 int mw_body_end_error(enum mw_body_end why); /* as mw_chan_ops.read returns it: 0, MW_EABORT, ... */
 enum mw_body_end mw_body_end_of(int err);    /* the reverse */
 
-MW_MUST_CHECK int mw_u8_decode(uint8_t *out, uint8_t last, const void *p, size_t n); /* END, BODY_END */
-MW_MUST_CHECK int mw_want_decode(uint32_t *out, const void *p, size_t n); /* 1 to MW_WANT_MAX */
+/* END and BODY_END: 0 to last. WANT: 1 to MW_WANT_MAX. LOG: a level of log.h and the rest. */
+MW_MUST_CHECK int mw_u8_decode(uint8_t *out, uint8_t last, const void *p, size_t n);
+MW_MUST_CHECK int mw_want_decode(uint32_t *out, const void *p, size_t n);
 MW_MUST_CHECK int mw_logline_decode(int *level_r, struct mw_str *text_r, const void *p, size_t n);
 
 #endif
