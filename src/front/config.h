@@ -42,6 +42,9 @@ struct mw_import {
     const char *script;
     const char *process_group; /* "": embedded */
     const char *application_group;
+    server_rec *server;        /* that asked for it */
+    const char *where;
+    int from_alias;            /* preloading of a WSGIScriptAlias, not a WSGIImportScript */
 };
 
 /* Whole server; hangs on the main server's configuration record. */
@@ -51,6 +54,8 @@ struct mw_config {
     struct mw_setting python_home; /* embedded, and default for groups */
     const char *python_path;       /* ':'-separated or NULL */
     int restrict_embedded;         /* -1: not set */
+    apr_array_header_t *remarks;   /* const char *: logged at info by mw_config_finish */
+    int finished;                  /* mw_config_finish said OK already */
 };
 
 /* Per server (main and virtual hosts). */
@@ -84,8 +89,14 @@ struct mw_config *mw_config_global(server_rec *s);
 /* The group of that name, or NULL. */
 const struct mw_group *mw_config_group(const struct mw_config *cfg, const char *name);
 
+/* Whether requests of this server may use the group: it was defined outside of virtual hosts, in this
+ * one, or in one with the same ServerName. */
+int mw_config_reachable(const struct mw_group *g, const server_rec *s);
+
 /* Complete and check everything that needs the whole configuration: users, homes, runtimes, preloads.
- * Called once per generation, in the httpd parent. Logs what is wrong (directive, place, what is
+ * Called in the httpd parent, by check_config or post_config; a second call for the same
+ * configuration does nothing. Under WSGIRestrictEmbedded On, embedded imports that came from aliases
+ * are dropped, so that whatever is left in cfg->imports for "" does need embedded Python. Logs what is wrong (directive, place, what is
  * allowed) and returns HTTP_INTERNAL_SERVER_ERROR, or OK. */
 int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s);
 

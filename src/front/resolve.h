@@ -20,6 +20,8 @@ struct mw_target {
     int group_explicit;          /* application_group was configured */
     int pass_authorization;      /* 0, 1 */
     int reload;                  /* 0, 1 */
+    const char *script_name;     /* SCRIPT_NAME and PATH_INFO, slashes collapsed; never NULL */
+    const char *path_info;
 };
 
 /* translate_name: map the URI by the aliases. OK (r->filename, r->handler set) or DECLINED. */

@@ -1,0 +1,354 @@
+/*
+ * config.c: create, merge and complete the configuration records. directives.c fills them.
+ *
+ * All of it runs in the httpd parent while it reads its configuration, but for mw_config_create_dir and
+ * mw_config_merge_dir, which any thread of a child calls for each request that meets an .htaccess or a
+ * section; they touch nothing but their arguments.
+ */
+#include "config.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <unixd.h>
+
+#include "identity.h"
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+APLOG_USE_MODULE(wsgi);
+
+/* The whole-server record hangs on the configuration pool, because a virtual host's record is made
+ * before it is told of the main server. The pool is cleared before the configuration is read anew. */
+#define GLOBAL_KEY "mod_wsgi configuration"
+
+static struct mw_config *global_of(apr_pool_t *p)
+{
+    void *data = NULL;
+    struct mw_config *cfg;
+
+    apr_pool_userdata_get(&data, GLOBAL_KEY, p);
+    if (data)
+        return data;
+    cfg = apr_pcalloc(p, sizeof(*cfg));
+    cfg->groups = apr_array_make(p, 8, sizeof(struct mw_group *));
+    cfg->imports = apr_array_make(p, 8, sizeof(struct mw_import));
+    cfg->remarks = apr_array_make(p, 4, sizeof(const char *));
+    cfg->restrict_embedded = -1;
+    apr_pool_userdata_setn(cfg, GLOBAL_KEY, NULL, p);
+    return cfg;
+}
+
+void *mw_config_create_server(apr_pool_t *p, server_rec *s)
+{
+    struct mw_server_conf *conf = apr_pcalloc(p, sizeof(*conf));
+
+    (void)s;
+    conf->global = global_of(p);
+    conf->aliases = apr_array_make(p, 4, sizeof(struct mw_alias));
+    return conf;
+}
+
+void *mw_config_merge_server(apr_pool_t *p, void *base, void *add)
+{
+    const struct mw_server_conf *main_conf = base;
+    const struct mw_server_conf *virt = add;
+    struct mw_server_conf *conf = apr_pcalloc(p, sizeof(*conf));
+
+    conf->global = main_conf->global;
+    conf->aliases = virt->aliases;
+    conf->main = main_conf;
+    return conf;
+}
+
+void *mw_config_create_dir(apr_pool_t *p, char *dir)
+{
+    struct mw_dir_conf *conf = apr_pcalloc(p, sizeof(*conf));
+
+    (void)dir;
+    conf->pass_authorization = MW_PASS_UNSET;
+    conf->script_reloading = -1;
+    conf->chunked_request = -1;
+    return conf;
+}
+
+static struct mw_setting merge_setting(struct mw_setting base, struct mw_setting add)
+{
+    return add.value ? add : base;
+}
+
+static int merge_flag(int base, int add)
+{
+    return add >= 0 ? add : base;
+}
+
+void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
+{
+    const struct mw_dir_conf *b = base;
+    const struct mw_dir_conf *a = add;
+    struct mw_dir_conf *conf = apr_palloc(p, sizeof(*conf));
+
+    conf->process_group = merge_setting(b->process_group, a->process_group);
+    conf->application_group = merge_setting(b->application_group, a->application_group);
+    conf->callable = merge_setting(b->callable, a->callable);
+    conf->pass_authorization = merge_flag(b->pass_authorization, a->pass_authorization);
+    conf->script_reloading = merge_flag(b->script_reloading, a->script_reloading);
+    conf->chunked_request = merge_flag(b->chunked_request, a->chunked_request);
+    return conf;
+}
+
+struct mw_server_conf *mw_config_server(server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &wsgi_module);
+}
+
+struct mw_dir_conf *mw_config_dir(request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &wsgi_module);
+}
+
+struct mw_config *mw_config_global(server_rec *s)
+{
+    return mw_config_server(s)->global;
+}
+
+const struct mw_group *mw_config_group(const struct mw_config *cfg, const char *name)
+{
+    for (int i = 0; i < cfg->groups->nelts; i++) {
+        const struct mw_group *g = APR_ARRAY_IDX(cfg->groups, i, struct mw_group *);
+        if (strcmp(g->spec.name, name) == 0)
+            return g;
+    }
+    return NULL;
+}
+
+int mw_config_reachable(const struct mw_group *g, const server_rec *s)
+{
+    if (!g->server->is_virtual || g->server == s)
+        return 1;
+    return g->server->server_hostname && s->server_hostname
+           && ap_cstr_casecmp(g->server->server_hostname, s->server_hostname) == 0;
+}
+
+/* One complaint about a group. Returns 0, so that a check can end with it. */
+static int refuse(const struct mw_group *g, const char *id, const char *why)
+{
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
+                 "%s: WSGIDaemonProcess %s (%s): %s; httpd does not start", id, g->spec.name,
+                 g->where, why);
+    return 0;
+}
+
+static int testing_config(void)
+{
+    return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+}
+
+/* httpd is root: the group becomes its user= and group=, or httpd's own User and Group. */
+static int identify_root(struct mw_group *g, apr_pool_t *p)
+{
+    struct mw_spec *spec = &g->spec;
+    struct mw_identity id = { 0 };
+    const char *why = NULL;
+
+    spec->gid = (int64_t)ap_unixd_config.group_id;
+    if (spec->user)
+        why = mw_identity_user(p, spec->user, &id);
+    else if (!mw_identity_of(p, (int64_t)ap_unixd_config.user_id, &id))
+        why = apr_psprintf(p, "httpd's User %lu has no entry in the user database; name a user with "
+                              "user=", (unsigned long)ap_unixd_config.user_id);
+    if (!why && spec->group)
+        why = mw_identity_group(p, spec->group, &spec->gid);
+    if (!why && id.uid == 0)
+        why = "WSGI process blocked from running as root. Name another user with user=";
+    if (why)
+        return refuse(g, "WSGI0602", why);
+    spec->uid = id.uid;
+    spec->user_name = id.name;
+    spec->user_home = id.home;
+    return 1;
+}
+
+/* httpd is not root: who it is, is who its workers are; wanting anybody else cannot be met. */
+static int identify_plain(struct mw_group *g, apr_pool_t *p)
+{
+    struct mw_spec *spec = &g->spec;
+    struct mw_identity id, wanted = { .uid = (int64_t)geteuid() };
+    int64_t gid = (int64_t)getegid();
+    const char *why = NULL;
+
+    if (mw_identity_of(p, (int64_t)geteuid(), &id)) {
+        spec->user_name = id.name;
+        spec->user_home = id.home;
+    }
+    if (spec->user)
+        why = mw_identity_user(p, spec->user, &wanted);
+    if (!why && spec->group)
+        why = mw_identity_group(p, spec->group, &gid);
+    if (!why && (wanted.uid != (int64_t)geteuid() || gid != (int64_t)getegid()))
+        why = apr_psprintf(p, "httpd was not started as root, so its processes cannot run as user= "
+                              "or group= somebody else than uid %lu, gid %lu; start httpd as root, "
+                              "or drop the options", (unsigned long)geteuid(),
+                           (unsigned long)getegid());
+    if (!why && spec->chroot)
+        why = "Cannot chroot WSGI daemon process when not root.";
+    if (!why)
+        return 1;
+    if (testing_config()) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, g->server,
+                     "WSGI0603: WSGIDaemonProcess %s (%s): %s; a start by this user will fail",
+                     spec->name, g->where, why);
+        return 1;
+    }
+    return refuse(g, "WSGI0603", why);
+}
+
+/* A path as the worker will see it after its chroot, as httpd sees it now. */
+static const char *outside(const struct mw_spec *spec, apr_pool_t *p, const char *path)
+{
+    return spec->chroot && path ? apr_pstrcat(p, spec->chroot, path, NULL) : path;
+}
+
+/* A folder that is certainly not there. One that httpd may not look at, on a file server that does not
+ * trust its root, may still be there for the worker, which will say so if not. */
+static int is_missing_dir(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0)
+        return !S_ISDIR(st.st_mode);
+    return APR_STATUS_IS_ENOENT(APR_FROM_OS_ERROR(errno))
+           || APR_STATUS_IS_ENOTDIR(APR_FROM_OS_ERROR(errno));
+}
+
+static int check_dirs(const struct mw_group *g, apr_pool_t *p)
+{
+    const struct mw_spec *spec = &g->spec;
+
+    if (spec->chroot && is_missing_dir(spec->chroot))
+        return refuse(g, "WSGI0604", apr_psprintf(p, "chroot=%s is not a directory", spec->chroot));
+    if (spec->home && is_missing_dir(outside(spec, p, spec->home)))
+        return refuse(g, "WSGI0604", apr_psprintf(p, "home=%s is not a directory%s", spec->home,
+                                                  spec->chroot ? " inside the chroot" : ""));
+    return 1;
+}
+
+static int find_runtime(struct mw_group *g, const struct mw_config *cfg, apr_pool_t *p)
+{
+    struct mw_spec *spec = &g->spec;
+    const char *why = NULL;
+    const char *from = "";
+
+    if (!spec->python_home && cfg->python_home.value) {
+        spec->python_home = cfg->python_home.value;
+        from = apr_psprintf(p, " (WSGIPythonHome at %s)", cfg->python_home.where);
+    }
+    spec->runtime = mw_config_runtime(p, outside(spec, p, spec->python_home), &why);
+    if (!spec->runtime)
+        return refuse(g, "WSGI0605", apr_pstrcat(p, why, from, NULL));
+    return 1;
+}
+
+static int is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int add_preload(struct mw_group *g, apr_array_header_t *list, const struct mw_import *im,
+                       apr_pool_t *p)
+{
+    struct mw_preload *pre;
+
+    if (!mw_config_reachable(g, im->server)) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, im->server,
+                     "WSGI0606: %s: WSGI process group not accessible. Group '%s' was defined at %s "
+                     "in a virtual host with another ServerName, to which it belongs; define it "
+                     "outside of virtual hosts to share it; httpd does not start",
+                     im->where, g->spec.name, g->where);
+        return 0;
+    }
+    if (im->from_alias && is_directory(outside(&g->spec, p, im->script)))
+        return 1; /* the URL selects the script, nothing can be imported ahead */
+    if ((uint32_t)list->nelts >= MW_SPEC_LIST_MAX)
+        return refuse(g, "WSGI0607", apr_psprintf(p, "more than %u scripts to import at the start",
+                                                  MW_SPEC_LIST_MAX));
+    pre = apr_array_push(list);
+    pre->script.p = im->script;
+    pre->script.n = strlen(im->script);
+    pre->app_group.p = im->application_group;
+    pre->app_group.n = strlen(im->application_group);
+    pre->explicit_group = 1;
+    return 1;
+}
+
+/* The imports of this group, in the order of the configuration. */
+static int list_preloads(struct mw_group *g, const struct mw_config *cfg, apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, 4, sizeof(struct mw_preload));
+
+    for (int i = 0; i < cfg->imports->nelts; i++) {
+        const struct mw_import *im = &APR_ARRAY_IDX(cfg->imports, i, struct mw_import);
+        if (strcmp(im->process_group, g->spec.name) == 0 && !add_preload(g, list, im, p))
+            return 0;
+    }
+    g->spec.preload = (struct mw_preload *)list->elts;
+    g->spec.npreload = (uint32_t)list->nelts;
+    return 1;
+}
+
+static int finish_group(struct mw_group *g, const struct mw_config *cfg, apr_pool_t *p,
+                        server_rec *s)
+{
+    g->spec.server_root = ap_server_root;
+    g->spec.log_level = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
+    return (geteuid() == 0 ? identify_root(g, p) : identify_plain(g, p)) && check_dirs(g, p)
+           && find_runtime(g, cfg, p) && list_preloads(g, cfg, p);
+}
+
+/* Embedded Python: its home has a runtime, and what only an alias asked to preload does not start it
+ * under WSGIRestrictEmbedded On. */
+static int finish_embedded(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
+{
+    apr_array_header_t *kept;
+    const char *why;
+
+    if (cfg->restrict_embedded != 1) {
+        if (!cfg->python_home.value || mw_config_runtime(p, cfg->python_home.value, &why))
+            return 1;
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                     "WSGI0605: WSGIPythonHome (%s): %s; httpd does not start",
+                     cfg->python_home.where, why);
+        return 0;
+    }
+    kept = apr_array_make(p, cfg->imports->nelts, sizeof(struct mw_import));
+    for (int i = 0; i < cfg->imports->nelts; i++) {
+        const struct mw_import *im = &APR_ARRAY_IDX(cfg->imports, i, struct mw_import);
+        if (*im->process_group || !im->from_alias)
+            APR_ARRAY_PUSH(kept, struct mw_import) = *im;
+    }
+    cfg->imports = kept;
+    return 1;
+}
+
+int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
+{
+    int ok = 1;
+
+    if (cfg->finished)
+        return OK;
+    for (int i = 0; i < cfg->remarks->nelts; i++)
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "WSGI0600: %s",
+                     APR_ARRAY_IDX(cfg->remarks, i, const char *));
+    /* Every group is looked at, so that one start shows all that is wrong. */
+    for (int i = 0; i < cfg->groups->nelts; i++)
+        ok = finish_group(APR_ARRAY_IDX(cfg->groups, i, struct mw_group *), cfg, p, s) && ok;
+    ok = finish_embedded(cfg, p, s) && ok;
+    cfg->finished = ok;
+    return ok ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
