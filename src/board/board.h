@@ -20,9 +20,9 @@
 #include "base.h"
 
 #define MW_BOARD_SLOTS_MAX 1024u
-#define MW_BOARD_THREADS_MAX 1024u  /* threads of one worker */
-#define MW_BOARD_MEMBERS_MAX 4096u  /* httpd children at once */
-#define MW_BOARD_CELLS_MAX 65535u   /* in all */
+#define MW_BOARD_THREADS_MAX 1024u /* threads of one worker */
+#define MW_BOARD_MEMBERS_MAX 4096u /* httpd children at once */
+#define MW_BOARD_CELLS_MAX 65535u  /* in all */
 
 struct mw_board; /* this process's handle; thread-safe */
 
@@ -33,7 +33,8 @@ struct mw_board_size {
     unsigned cells;   /* of each member: requests it may hold or have waiting at once */
 };
 
-/* Make the segment (MW_ELIMIT, MW_EIO, MW_ENOMEM). The handle owns descriptor and mapping. */
+/* Make the segment (MW_EINVAL: a size is 0; MW_ELIMIT, MW_EIO, MW_ENOMEM). The handle owns descriptor
+ * and mapping; a process forked afterwards may use its copy. */
 MW_MUST_CHECK int mw_board_create(struct mw_board **out, const struct mw_board_size *size);
 /* Map a segment that another process made; takes fd. MW_EPROTO if it is no board. */
 MW_MUST_CHECK int mw_board_attach(struct mw_board **out, int fd);
@@ -57,15 +58,18 @@ struct mw_claim {
 
 /* -- httpd child -- */
 
-/* Take a member's place for this process; once, after the fork. MW_ELIMIT: all are taken. */
+/* Take a member's place for this process; once, after the fork (MW_ESTATE: it has one). MW_ELIMIT: all
+ * are taken. */
 MW_MUST_CHECK int mw_board_join(struct mw_board *b, pid_t pid);
 
 /* Claim a thread of the least busy ready worker; wait until the deadline if there is none.
- * *waited_r (may be NULL): 1 if it had to wait. MW_ETIMEOUT; MW_ELIMIT: more claims at once than cells;
- * MW_ECLOSED: the group has shut down. */
+ * *waited_r (may be NULL): 1 if it had to wait. A deadline that has passed still gets an idle thread.
+ * MW_ETIMEOUT; MW_ELIMIT: more claims at once than cells; MW_ECLOSED: the group has shut down;
+ * MW_ESTATE: not a member. */
 MW_MUST_CHECK int mw_board_claim(struct mw_board *b, uint64_t deadline, struct mw_claim *out,
                                  int *waited_r);
-/* Give it back, or hand it to who waits longest. Harmless if the worker died in the meantime. */
+/* Give it back, or hand it to who waits longest. Once per claim. Harmless if the worker died in the
+ * meantime. */
 void mw_board_release(struct mw_board *b, const struct mw_claim *claim);
 
 /* -- httpd parent -- */
@@ -75,12 +79,19 @@ void mw_board_settle(struct mw_board *b, pid_t pid);
 
 /* -- supervisor -- */
 
-/* A process has been forked for this slot; returns its incarnation, never 0. */
+/* A process has been forked for this slot; returns its incarnation, 0 only if there is no such slot.
+ * Opens a board again that was closed. */
 uint32_t mw_board_starting(struct mw_board *b, unsigned slot, pid_t pid);
-void mw_board_ready(struct mw_board *b, unsigned slot);    /* and hand its threads to who waits */
-void mw_board_draining(struct mw_board *b, unsigned slot); /* also called by the worker itself */
-void mw_board_empty(struct mw_board *b, unsigned slot);    /* the process is gone: claims on it are void */
-void mw_board_close(struct mw_board *b);                   /* no worker will come: waiters get MW_ECLOSED */
+/* From STARTING only; who waits gets its threads. */
+void mw_board_ready(struct mw_board *b, unsigned slot);
+/* From STARTING and READY only; also called by the worker itself. No claim is made on the slot that was
+ * not made before: one that finds it has no owner left (mw_slot_info.claimed) will not find one later,
+ * but for moments in which a claim that came too late takes itself back. */
+void mw_board_draining(struct mw_board *b, unsigned slot);
+/* The process is gone: claims on it are void. */
+void mw_board_empty(struct mw_board *b, unsigned slot);
+/* No worker will come: whoever waits, or comes later, gets MW_ECLOSED. */
+void mw_board_close(struct mw_board *b);
 
 /* -- worker -- */
 
@@ -92,7 +103,7 @@ void mw_board_busy(struct mw_board *b, unsigned slot, int delta);
 /* -- anyone -- */
 struct mw_slot_info {
     enum mw_slot_state state;
-    pid_t pid;
+    pid_t pid; /* for display: a worker can write anything here, never signal it */
     uint32_t incarnation;
     unsigned claimed; /* threads that are owned now */
     unsigned busy;
