@@ -1,0 +1,10 @@
+"""The smallest correct application."""
+
+from wsgiref.validate import validator
+
+
+@validator
+def application(environ, start_response):
+    body = b"Hello, world!\n"
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]

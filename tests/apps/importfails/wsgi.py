@@ -1,0 +1,3 @@
+"""A script that cannot be imported."""
+
+raise RuntimeError("marker-import")

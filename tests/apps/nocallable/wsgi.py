@@ -1,0 +1,3 @@
+"""A script without an application."""
+
+other = 1

@@ -1,0 +1,3 @@
+"""An application that cannot be called."""
+
+application = 7

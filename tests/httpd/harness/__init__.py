@@ -1,0 +1,1 @@
+"""What the tests against a real httpd are made of: processes, logs, a strict client, the server."""

@@ -1,0 +1,109 @@
+"""Processes of one server, found in /proc by what they have open, whoever their parent is by now."""
+
+import os
+import signal
+
+
+class Proc:
+    """A snapshot of one process."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
+            text = f.read()
+        rest = text[text.rindex(")") + 2:].split()
+        self.comm = text[text.index("(") + 1:text.rindex(")")]
+        self.state = rest[0]
+        self.ppid = int(rest[1])
+        self.start = int(rest[19])
+        self.exe = _link(f"/proc/{pid}/exe")
+
+    @property
+    def is_worker(self):
+        return os.path.basename(self.exe.removesuffix(" (deleted)")) == "wsgi-worker"
+
+    def uid(self):
+        return self.ids("Uid")[0]
+
+    def ids(self, key):
+        """All numbers of a line of /proc/PID/status: Uid, Gid, Groups."""
+        with open(f"/proc/{self.pid}/status", encoding="latin-1") as f:
+            for line in f:
+                if line.startswith(key + ":"):
+                    return [int(word) for word in line.split()[1:]]
+        raise KeyError(key)
+
+    def __repr__(self):
+        return f"{self.comm}[{self.pid}] parent {self.ppid} state {self.state} {cmdline(self.pid)}"
+
+
+def _link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode("latin-1").strip()
+    except OSError:
+        return ""
+
+
+def fds(pid):
+    """Descriptor number -> target of a process; empty if it is gone."""
+    found = {}
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            found[int(name)] = _link(f"/proc/{pid}/fd/{name}")
+    except OSError:
+        pass
+    return found
+
+
+def alive(pid):
+    try:
+        return Proc(pid).state not in "ZX"
+    except OSError:
+        return False
+
+
+def _belongs(pid, marker, folder):
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as f:
+            if marker in f.read():
+                return True
+        if _link(f"/proc/{pid}/exe").startswith(folder):
+            return True
+        with open(f"/proc/{pid}/maps", "rb") as f:
+            return folder.encode() in f.read()
+    except OSError:
+        return False
+
+
+def scan(marker, folder):
+    """Every process that has the marker in its environment or runs or maps a file of the folder, and
+    all their children. Zombies count only below one of them: an orphan's is init's business."""
+    procs = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                procs[int(name)] = Proc(int(name))
+            except (OSError, ValueError):
+                pass
+    ours = {pid for pid in procs if _belongs(pid, marker.encode(), folder)}
+    grown = True
+    while grown:
+        more = {pid for pid, p in procs.items() if p.ppid in ours and pid not in ours}
+        ours |= more
+        grown = bool(more)
+    return {pid: procs[pid] for pid in sorted(ours)}
+
+
+def kill(pid, sig=signal.SIGKILL):
+    try:
+        os.kill(pid, sig)
+    except ProcessLookupError:
+        pass
