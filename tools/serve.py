@@ -59,8 +59,13 @@ def say(line):
     print("dev: " + line, file=sys.stderr, flush=True)
 
 
+def refuse(message):
+    raise Failure(message)
+
+
 def options_of(arguments):
     parser = argparse.ArgumentParser(prog="./dev serve", description="Serve a WSGI application.")
+    parser.error = refuse
     parser.add_argument("app", nargs="?", help="a WSGI file, or package.module:callable")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--processes", type=int, default=3)
@@ -108,9 +113,9 @@ class Place:
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
 
-    def readable(self, source, name):
-        """`source`, or a fresh copy of it that the server's user can read."""
-        if not self.user or not any(instance.barrier(p) for p in [source] + tree(source)):
+    def readable(self, source, probe, name):
+        """`source`, or a fresh copy of it if the server's user may not read the file `probe` in it."""
+        if not self.user or not (instance.barrier(source) or instance.barrier(probe)):
             return source
         files = tree(source)
         if len(files) > COPY_FILES or sum(os.path.getsize(p) for p in files) > COPY_BYTES:
@@ -164,7 +169,8 @@ def mysite(place, facts, options):
     static = python_prints(
         python, "import os, django.contrib.admin as a; print(os.path.dirname(a.__file__))",
         "%s cannot import Django (apt-get install python3-django)" % python)
-    source = place.readable(os.path.join(TOP, "examples/mysite"), "mysite")
+    source = os.path.join(TOP, "examples/mysite")
+    source = place.readable(source, os.path.join(source, "mysite/settings.py"), "mysite")
     data = place.path("data")
     os.makedirs(data, mode=0o700, exist_ok=True)
     if place.user:
@@ -223,7 +229,7 @@ def application(place, options):
         path = module_file(module, folder)
         if path:
             compile_check(path)
-            folder = place.readable(folder, "application")
+            folder = place.readable(folder, path, "application")
         elif not module_installed(module):
             raise Failure("there is no module %s in %s" % (module, folder))
         script = place.path("application.wsgi")
@@ -237,7 +243,7 @@ def application(place, options):
             raise Failure("%s is not a file" % name)
         script = os.path.abspath(name)
         compile_check(script)
-        folder = place.readable(os.path.dirname(script), "application")
+        folder = place.readable(os.path.dirname(script), script, "application")
         script = os.path.join(folder, os.path.basename(script))
     extra = " home=%s" % quoted(folder)
     home = os.environ.get("VIRTUAL_ENV")
