@@ -1,9 +1,9 @@
 /*
  * config.c: create, merge and complete the configuration records. directives.c fills them.
  *
- * All of it runs in the httpd parent while it reads its configuration, but for mw_config_create_dir and
- * mw_config_merge_dir, which any thread of a child calls for each request that meets an .htaccess or a
- * section; they touch nothing but their arguments.
+ * All of it runs in the httpd parent while it reads its configuration, but for
+ * mw_config_create_dir and mw_config_merge_dir, which any thread of a child calls for each request
+ * that meets an .htaccess or a section; they touch nothing but their arguments.
  */
 #include "config.h"
 
@@ -22,8 +22,9 @@
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
-/* The whole-server record hangs on the configuration pool, because a virtual host's record is made
- * before it is told of the main server. The pool is cleared before the configuration is read anew. */
+/* The whole-server record hangs on the configuration pool, because a virtual host's record is
+ * made before it is told of the main server. The pool is cleared before the configuration is read
+ * anew. */
 #define GLOBAL_KEY "mod_wsgi configuration"
 
 static struct mw_config *global_of(apr_pool_t *p)
@@ -130,8 +131,8 @@ int mw_config_reachable(const struct mw_group *g, const server_rec *s)
 {
     if (!g->server->is_virtual || g->server == s)
         return 1;
-    return g->server->server_hostname && s->server_hostname
-           && ap_cstr_casecmp(g->server->server_hostname, s->server_hostname) == 0;
+    return g->server->server_hostname && s->server_hostname &&
+           ap_cstr_casecmp(g->server->server_hostname, s->server_hostname) == 0;
 }
 
 /* One complaint about a group. Returns 0, so that a check can end with it. */
@@ -152,15 +153,17 @@ static int testing_config(void)
 static int identify_root(struct mw_group *g, apr_pool_t *p)
 {
     struct mw_spec *spec = &g->spec;
-    struct mw_identity id = { 0 };
+    struct mw_identity id = {0};
     const char *why = NULL;
 
     spec->gid = (int64_t)ap_unixd_config.group_id;
     if (spec->user)
         why = mw_identity_user(p, spec->user, &id);
     else if (!mw_identity_of(p, (int64_t)ap_unixd_config.user_id, &id))
-        why = apr_psprintf(p, "httpd's User %lu has no entry in the user database; name a user with "
-                              "user=", (unsigned long)ap_unixd_config.user_id);
+        why = apr_psprintf(p,
+                           "httpd's User %lu has no entry in the user database; name a user with "
+                           "user=",
+                           (unsigned long)ap_unixd_config.user_id);
     if (!why && spec->group)
         why = mw_identity_group(p, spec->group, &spec->gid);
     if (!why && id.uid == 0)
@@ -177,7 +180,7 @@ static int identify_root(struct mw_group *g, apr_pool_t *p)
 static int identify_plain(struct mw_group *g, apr_pool_t *p)
 {
     struct mw_spec *spec = &g->spec;
-    struct mw_identity id, wanted = { .uid = (int64_t)geteuid() };
+    struct mw_identity id, wanted = {.uid = (int64_t)geteuid()};
     int64_t gid = (int64_t)getegid();
     const char *why = NULL;
 
@@ -190,10 +193,11 @@ static int identify_plain(struct mw_group *g, apr_pool_t *p)
     if (!why && spec->group)
         why = mw_identity_group(p, spec->group, &gid);
     if (!why && (wanted.uid != (int64_t)geteuid() || gid != (int64_t)getegid()))
-        why = apr_psprintf(p, "httpd was not started as root, so its processes cannot run as user= "
-                              "or group= somebody else than uid %lu, gid %lu; start httpd as root, "
-                              "or drop the options", (unsigned long)geteuid(),
-                           (unsigned long)getegid());
+        why = apr_psprintf(p,
+                           "httpd was not started as root, so its processes cannot run as user= "
+                           "or group= somebody else than uid %lu, gid %lu; start httpd as root, "
+                           "or drop the options",
+                           (unsigned long)geteuid(), (unsigned long)getegid());
     if (!why && spec->chroot)
         why = "Cannot chroot WSGI daemon process when not root.";
     if (!why)
@@ -213,16 +217,16 @@ static const char *outside(const struct mw_spec *spec, apr_pool_t *p, const char
     return spec->chroot && path ? apr_pstrcat(p, spec->chroot, path, NULL) : path;
 }
 
-/* A folder that is certainly not there. One that httpd may not look at, on a file server that does not
- * trust its root, may still be there for the worker, which will say so if not. */
+/* A folder that is certainly not there. One that httpd may not look at, on a file server that
+ * does not trust its root, may still be there for the worker, which will say so if not. */
 static int is_missing_dir(const char *path)
 {
     struct stat st;
 
     if (stat(path, &st) == 0)
         return !S_ISDIR(st.st_mode);
-    return APR_STATUS_IS_ENOENT(APR_FROM_OS_ERROR(errno))
-           || APR_STATUS_IS_ENOTDIR(APR_FROM_OS_ERROR(errno));
+    return APR_STATUS_IS_ENOENT(APR_FROM_OS_ERROR(errno)) ||
+           APR_STATUS_IS_ENOTDIR(APR_FROM_OS_ERROR(errno));
 }
 
 static int check_dirs(const struct mw_group *g, apr_pool_t *p)
@@ -232,8 +236,9 @@ static int check_dirs(const struct mw_group *g, apr_pool_t *p)
     if (spec->chroot && is_missing_dir(spec->chroot))
         return refuse(g, "WSGI0604", apr_psprintf(p, "chroot=%s is not a directory", spec->chroot));
     if (spec->home && is_missing_dir(outside(spec, p, spec->home)))
-        return refuse(g, "WSGI0604", apr_psprintf(p, "home=%s is not a directory%s", spec->home,
-                                                  spec->chroot ? " inside the chroot" : ""));
+        return refuse(g, "WSGI0604",
+                      apr_psprintf(p, "home=%s is not a directory%s", spec->home,
+                                   spec->chroot ? " inside the chroot" : ""));
     return 1;
 }
 
@@ -266,18 +271,20 @@ static int add_preload(struct mw_group *g, apr_array_header_t *list, const struc
     struct mw_preload *pre;
 
     if (!mw_config_reachable(g, im->server)) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, im->server,
-                     "WSGI0606: %s: WSGI process group not accessible. Group '%s' was defined at %s "
-                     "in a virtual host with another ServerName, to which it belongs; define it "
-                     "outside of virtual hosts to share it; httpd does not start",
-                     im->where, g->spec.name, g->where);
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, im->server,
+            "WSGI0606: %s: WSGI process group not accessible. Group '%s' was defined at %s in a "
+            "virtual host with another ServerName, to which it belongs; define it outside of "
+            "virtual hosts to share it; httpd does not start",
+            im->where, g->spec.name, g->where);
         return 0;
     }
     if (im->from_alias && is_directory(outside(&g->spec, p, im->script)))
         return 1; /* the URL selects the script, nothing can be imported ahead */
     if ((uint32_t)list->nelts >= MW_SPEC_LIST_MAX)
-        return refuse(g, "WSGI0607", apr_psprintf(p, "more than %u scripts to import at the start",
-                                                  MW_SPEC_LIST_MAX));
+        return refuse(
+            g, "WSGI0607",
+            apr_psprintf(p, "more than %u scripts to import at the start", MW_SPEC_LIST_MAX));
     pre = apr_array_push(list);
     pre->script.p = im->script;
     pre->script.n = strlen(im->script);
@@ -307,12 +314,12 @@ static int finish_group(struct mw_group *g, const struct mw_config *cfg, apr_poo
 {
     g->spec.server_root = ap_server_root;
     g->spec.log_level = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
-    return (geteuid() == 0 ? identify_root(g, p) : identify_plain(g, p)) && check_dirs(g, p)
-           && find_runtime(g, cfg, p) && list_preloads(g, cfg, p);
+    return (geteuid() == 0 ? identify_root(g, p) : identify_plain(g, p)) && check_dirs(g, p) &&
+           find_runtime(g, cfg, p) && list_preloads(g, cfg, p);
 }
 
-/* Embedded Python: its home has a runtime, and what only an alias asked to preload does not start it
- * under WSGIRestrictEmbedded On. */
+/* Embedded Python: its home has a runtime, and what only an alias asked to preload does not start
+ * it under WSGIRestrictEmbedded On. */
 static int finish_embedded(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
 {
     apr_array_header_t *kept;

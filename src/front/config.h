@@ -1,6 +1,7 @@
 /*
- * config.h (front): what the configuration said, per server and per directory. Built by directives.c
- * in httpd's configuration pool, completed by mw_config_finish in post_config, then immutable.
+ * config.h (front): what the configuration said, per server and per directory. Built by
+ * directives.c in httpd's configuration pool, completed by mw_config_finish in post_config, then
+ * immutable.
  */
 #ifndef MW_FRONT_CONFIG_H
 #define MW_FRONT_CONFIG_H
@@ -21,18 +22,18 @@ struct mw_group {
     struct mw_spec spec;
     server_rec *server; /* that defined it: its ErrorLog gets the workers' lines */
     const char *where;
-    unsigned index;     /* in mw_config.groups */
+    unsigned index; /* in mw_config.groups */
 };
 
 /* A WSGIScriptAlias or WSGIScriptAliasMatch. */
 struct mw_alias {
-    const char *url_path;    /* as configured; for messages, and to match when regexp is NULL */
-    ap_regex_t *regexp;      /* NULL: prefix */
-    const char *target;      /* absolute path; Match: may hold $0 to $9 */
+    const char *url_path; /* as configured; for messages, and to match when regexp is NULL */
+    ap_regex_t *regexp;   /* NULL: prefix */
+    const char *target;   /* absolute path; Match: may hold $0 to $9 */
     struct mw_setting process_group;
     struct mw_setting application_group;
     struct mw_setting callable;
-    int pass_authorization;  /* enum mw_pass_auth; MW_PASS_UNSET */
+    int pass_authorization; /* enum mw_pass_auth; MW_PASS_UNSET */
 };
 
 enum mw_pass_auth { MW_PASS_UNSET = -1, MW_PASS_OFF = 0, MW_PASS_ON = 1, MW_PASS_AUTO = 2 };
@@ -42,15 +43,15 @@ struct mw_import {
     const char *script;
     const char *process_group; /* "": embedded */
     const char *application_group;
-    server_rec *server;        /* that asked for it */
+    server_rec *server; /* that asked for it */
     const char *where;
-    int from_alias;            /* preloading of a WSGIScriptAlias, not a WSGIImportScript */
+    int from_alias; /* preloading of a WSGIScriptAlias, not a WSGIImportScript */
 };
 
 /* Whole server; hangs on the main server's configuration record. */
 struct mw_config {
-    apr_array_header_t *groups;  /* struct mw_group * */
-    apr_array_header_t *imports; /* struct mw_import */
+    apr_array_header_t *groups;    /* struct mw_group * */
+    apr_array_header_t *imports;   /* struct mw_import */
     struct mw_setting python_home; /* embedded, and default for groups */
     const char *python_path;       /* ':'-separated or NULL */
     int restrict_embedded;         /* -1: not set */
@@ -60,8 +61,8 @@ struct mw_config {
 
 /* Per server (main and virtual hosts). */
 struct mw_server_conf {
-    struct mw_config *global;     /* the same one for all */
-    apr_array_header_t *aliases;  /* struct mw_alias; this server's own, in order */
+    struct mw_config *global;          /* the same one for all */
+    apr_array_header_t *aliases;       /* struct mw_alias; this server's own, in order */
     const struct mw_server_conf *main; /* main server's, after the merge; NULL in it */
 };
 
@@ -89,22 +90,24 @@ struct mw_config *mw_config_global(server_rec *s);
 /* The group of that name, or NULL. */
 const struct mw_group *mw_config_group(const struct mw_config *cfg, const char *name);
 
-/* Whether requests of this server may use the group: it was defined outside of virtual hosts, in this
- * one, or in one with the same ServerName. */
+/* Whether requests of this server may use the group: it was defined outside of virtual hosts, in
+ * this one, or in one with the same ServerName. */
 int mw_config_reachable(const struct mw_group *g, const server_rec *s);
 
-/* Complete and check everything that needs the whole configuration: users, homes, runtimes, preloads.
- * Called in the httpd parent, by check_config or post_config; a second call for the same
- * configuration does nothing. Under WSGIRestrictEmbedded On, embedded imports that came from aliases
- * are dropped, so that whatever is left in cfg->imports for "" does need embedded Python. Logs what is wrong (directive, place, what is
- * allowed) and returns HTTP_INTERNAL_SERVER_ERROR, or OK. */
+/* Complete and check everything that needs the whole configuration: users, homes, runtimes,
+ * preloads. Called in the httpd parent, by check_config or post_config; a second call for the
+ * same configuration does nothing. Under WSGIRestrictEmbedded On, embedded imports that came from
+ * aliases are dropped, so that whatever is left in cfg->imports for "" does need embedded Python.
+ * Logs what is wrong (directive, place, what is allowed) and returns HTTP_INTERNAL_SERVER_ERROR,
+ * or OK. */
 int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s);
 
 /* Path of a file that was built with the module and lies beside it, e.g. "wsgi-worker". */
 const char *mw_config_beside(apr_pool_t *p, const char *file);
 
-/* The runtime plugin for a Python home (NULL: the default Python of the build). On failure NULL and *why
- * is a sentence: which file is missing and how to build it, or what is wrong with the home. */
+/* The runtime plugin for a Python home (NULL: the default Python of the build). On failure NULL
+ * and *why is a sentence: which file is missing and how to build it, or what is wrong with the
+ * home. */
 const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why);
 
 #endif

@@ -1,12 +1,13 @@
 /*
  * directives.c: the command table, and what each directive puts into the records of config.h.
  *
- * Called by httpd while it reads its configuration, and, for the directives that .htaccess may hold, by
- * any thread of a child. Every complaint names the directive, what is wrong and what is allowed; httpd
- * puts file and line in front of it.
+ * Called by httpd while it reads its configuration, and, for the directives that .htaccess may
+ * hold, by any thread of a child. Every complaint names the directive, what is wrong and what is
+ * allowed; httpd puts file and line in front of it.
  */
 #include "config.h"
 
+#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,9 +24,16 @@ static const char *where_is(const cmd_parms *cmd)
 }
 
 /* "WSGIScriptAlias: why" */
-static const char *complain(const cmd_parms *cmd, const char *why)
+static const char *complain(const cmd_parms *cmd, const char *fmt, ...) MW_PRINTF(2, 3);
+static const char *complain(const cmd_parms *cmd, const char *fmt, ...)
 {
-    return apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, why);
+    va_list args;
+    const char *why;
+
+    va_start(args, fmt);
+    why = apr_pvsprintf(cmd->pool, fmt, args);
+    va_end(args);
+    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", why, NULL);
 }
 
 /* "a, b, c" of the rows' names. */
@@ -49,8 +57,8 @@ struct options {
 
 static const char *bad_option(const cmd_parms *cmd, const struct options *o, const char *what)
 {
-    return complain(cmd, apr_psprintf(cmd->pool, "%s %s%s; allowed options are %s", o->invalid, what,
-                                      o->subject, names_of(cmd->pool, o->rows, o->nrows)));
+    return complain(cmd, "%s %s%s; allowed options are %s", o->invalid, what, o->subject,
+                    names_of(cmd->pool, o->rows, o->nrows));
 }
 
 /* One `name=value`; the value may be in quotes. */
@@ -66,15 +74,15 @@ static const char *parse_option(const cmd_parms *cmd, const struct options *o, c
         end++;
     name = apr_pstrmemdup(cmd->pool, start, (apr_size_t)(end - start));
     if (*end != '=' || end == start)
-        return bad_option(cmd, o, apr_psprintf(cmd->pool, "'%s' is not of the form name=value", name));
+        return bad_option(cmd, o,
+                          apr_psprintf(cmd->pool, "'%s' is not of the form name=value", name));
     *line = end + 1;
     value = apr_isspace(end[1]) ? "" : ap_getword_conf(cmd->pool, line);
     row = mw_opt_find(o->rows, o->nrows, name);
     if (!row)
         return bad_option(cmd, o, apr_psprintf(cmd->pool, "There is no option '%s'", name));
     if (mw_opt_set(row, o->base, value, why, sizeof(why)))
-        return complain(cmd, apr_psprintf(cmd->pool, "Invalid %s%s: '%s' %s", name, o->subject, value,
-                                          why));
+        return complain(cmd, "Invalid %s%s: '%s' %s", name, o->subject, value, why);
     return NULL;
 }
 
@@ -100,7 +108,7 @@ static const char *fold_global(const char *name)
 
 static struct mw_setting setting_of(const cmd_parms *cmd, const char *value, int is_group)
 {
-    struct mw_setting s = { NULL, NULL };
+    struct mw_setting s = {NULL, NULL};
 
     if (value) {
         s.value = is_group ? fold_global(value) : value;
@@ -109,7 +117,7 @@ static struct mw_setting setting_of(const cmd_parms *cmd, const char *value, int
     return s;
 }
 
-/* ---- WSGIDaemonProcess ------------------------------------------------------------------------ */
+/* ---- WSGIDaemonProcess ----------------------------------------------------------------------- */
 
 static const char *check_group_name(const cmd_parms *cmd, const struct mw_config *cfg,
                                     const char *name)
@@ -120,23 +128,26 @@ static const char *check_group_name(const cmd_parms *cmd, const struct mw_config
         return complain(cmd, "Name of WSGI daemon process not supplied. The first argument is the "
                              "name of the group");
     if (*name == '%')
-        return complain(cmd, apr_psprintf(cmd->pool, "Invalid name for WSGI daemon process. '%s': a "
-                                                     "name must not begin with '%%'", name));
+        return complain(cmd,
+                        "Invalid name for WSGI daemon process. '%s': a name must not begin with "
+                        "'%%'",
+                        name);
     for (const char *c = name; *c; c++)
         if (apr_iscntrl(*c))
-            return complain(cmd, "Invalid name for WSGI daemon process. A name must not hold control "
-                                 "characters");
+            return complain(cmd,
+                            "Invalid name for WSGI daemon process. A name must not hold control "
+                            "characters");
     other = mw_config_group(cfg, name);
     if (other)
-        return complain(cmd, apr_psprintf(cmd->pool, "Name duplicates previous WSGI daemon "
-                                                     "definition. '%s' was defined at %s; names are "
-                                                     "unique in the whole server",
-                                          name, other->where));
+        return complain(cmd,
+                        "Name duplicates previous WSGI daemon definition. '%s' was defined at %s; "
+                        "names are unique in the whole server",
+                        name, other->where);
     return NULL;
 }
 
-/* What is wrong with the identity that the options ask for, as far as it is known already; the whole of
- * it is settled by mw_config_finish. */
+/* What is wrong with the identity that the options ask for, as far as it is known already; the
+ * whole of it is settled by mw_config_finish. */
 static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *spec,
                                   const char *subject)
 {
@@ -148,20 +159,20 @@ static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *sp
     if (spec->user) {
         why = mw_identity_user(cmd->pool, spec->user, &id);
         if (!why && id.uid == 0)
-            return complain(cmd, apr_psprintf(cmd->pool, "WSGI process blocked from running as root. "
-                                                         "user=%s%s has user number 0; name another "
-                                                         "user", spec->user, subject));
+            return complain(cmd,
+                            "WSGI process blocked from running as root. user=%s%s has user number "
+                            "0; name another user",
+                            spec->user, subject);
     }
     if (!why && spec->group) {
         option = "group";
         why = mw_identity_group(cmd->pool, spec->group, &gid);
     }
     if (why)
-        return complain(cmd, apr_psprintf(cmd->pool, "Invalid %s for WSGI daemon process%s: %s",
-                                          option, subject, why));
+        return complain(cmd, "Invalid %s for WSGI daemon process%s: %s", option, subject, why);
     if (spec->chroot && geteuid() != 0)
-        return complain(cmd, apr_psprintf(cmd->pool, "Cannot chroot WSGI daemon process when not "
-                                                     "root. chroot=%s%s", spec->chroot, subject));
+        return complain(cmd, "Cannot chroot WSGI daemon process when not root. chroot=%s%s",
+                        spec->chroot, subject);
     return NULL;
 }
 
@@ -175,8 +186,8 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
 {
     struct mw_config *cfg = mw_config_global(cmd->server);
     struct mw_group *g = apr_pcalloc(cmd->pool, sizeof(*g));
-    struct options o = { mw_spec_opts, mw_spec_nopts, &g->spec,
-                         "Invalid option to WSGI daemon process definition.", "" };
+    struct options o = {mw_spec_opts, mw_spec_nopts, &g->spec,
+                        "Invalid option to WSGI daemon process definition.", ""};
     const char *err;
 
     (void)dir;
@@ -201,7 +212,7 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
     return NULL;
 }
 
-/* ---- WSGIScriptAlias, WSGIScriptAliasMatch, WSGIImportScript ---------------------------------- */
+/* ---- WSGIScriptAlias, WSGIScriptAliasMatch, WSGIImportScript --------------------------------- */
 
 struct script_options {
     const char *process_group;
@@ -212,14 +223,14 @@ struct script_options {
 
 /* WSGIImportScript takes the first two, the aliases all of them. */
 static const struct mw_opt script_opts[] = {
-    { "process-group", MW_OPT_STR, offsetof(struct script_options, process_group), 0, 0, 0,
-      "Daemon process group; %{GLOBAL}: embedded." },
-    { "application-group", MW_OPT_STR, offsetof(struct script_options, application_group), 0, 0, 0,
-      "Application group; %{GLOBAL}: main interpreter." },
-    { "callable-object", MW_OPT_STR, offsetof(struct script_options, callable), 0, 0, 0,
-      "Name of the application in the script." },
-    { "pass-authorization", MW_OPT_STR, offsetof(struct script_options, pass_authorization), 0, 0, 0,
-      "On, Off or Auto." },
+    {"process-group", MW_OPT_STR, offsetof(struct script_options, process_group), 0, 0, 0,
+     "Daemon process group; %{GLOBAL}: embedded."},
+    {"application-group", MW_OPT_STR, offsetof(struct script_options, application_group), 0, 0, 0,
+     "Application group; %{GLOBAL}: main interpreter."},
+    {"callable-object", MW_OPT_STR, offsetof(struct script_options, callable), 0, 0, 0,
+     "Name of the application in the script."},
+    {"pass-authorization", MW_OPT_STR, offsetof(struct script_options, pass_authorization), 0, 0, 0,
+     "On, Off or Auto."},
 };
 #define IMPORT_NOPTS 2
 
@@ -228,7 +239,7 @@ static const char *parse_pass_auth(const cmd_parms *cmd, const char *text, int *
     static const struct {
         const char *name;
         enum mw_pass_auth value;
-    } rows[] = { { "On", MW_PASS_ON }, { "Off", MW_PASS_OFF }, { "Auto", MW_PASS_AUTO } };
+    } rows[] = {{"On", MW_PASS_ON}, {"Off", MW_PASS_OFF}, {"Auto", MW_PASS_AUTO}};
 
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
         if (ap_cstr_casecmp(text, rows[i].name) == 0) {
@@ -236,8 +247,8 @@ static const char *parse_pass_auth(const cmd_parms *cmd, const char *text, int *
             return NULL;
         }
     }
-    return complain(cmd, apr_psprintf(cmd->pool, "Invalid value for authorization flag. '%s' must be "
-                                                 "one of: Off | On | Auto", text));
+    return complain(
+        cmd, "Invalid value for authorization flag. '%s' must be one of: Off | On | Auto", text);
 }
 
 /* Import the script when the group's processes start. */
@@ -245,7 +256,7 @@ static const char *add_import(const cmd_parms *cmd, const char *script,
                               const struct script_options *opts, int from_alias)
 {
     struct mw_config *cfg = mw_config_global(cmd->server);
-    struct mw_import im = { 0 };
+    struct mw_import im = {0};
 
     im.script = script;
     im.process_group = fold_global(opts->process_group);
@@ -254,10 +265,10 @@ static const char *add_import(const cmd_parms *cmd, const char *script,
     im.where = where_is(cmd);
     im.from_alias = from_alias;
     if (*im.process_group && !mw_config_group(cfg, im.process_group))
-        return complain(cmd, apr_psprintf(cmd->pool, "WSGI process group not yet configured. No "
-                                                     "WSGIDaemonProcess before this line defines "
-                                                     "'%s', whose processes are to import the script",
-                                          im.process_group));
+        return complain(cmd,
+                        "WSGI process group not yet configured. No WSGIDaemonProcess before this "
+                        "line defines '%s', whose processes are to import the script",
+                        im.process_group);
     APR_ARRAY_PUSH(cfg->imports, struct mw_import) = im;
     return NULL;
 }
@@ -271,8 +282,8 @@ static int is_fixed(const char *name)
 static const char *preload_alias(const cmd_parms *cmd, const struct mw_alias *a,
                                  const struct script_options *opts)
 {
-    if (!is_fixed(opts->process_group) || !is_fixed(opts->application_group)
-        || (a->regexp && strchr(a->target, '$')))
+    if (!is_fixed(opts->process_group) || !is_fixed(opts->application_group) ||
+        (a->regexp && strchr(a->target, '$')))
         return NULL;
     return add_import(cmd, a->target, opts, 1);
 }
@@ -288,22 +299,18 @@ static const char *check_alias(const cmd_parms *cmd, struct mw_alias *a, int is_
     const char *target = a->target;
 
     if (!*a->url_path || !*target)
-        return complain(cmd, apr_psprintf(cmd->pool, "%s requires at least two arguments, a %s and "
-                                                     "the path of a script", cmd->cmd->name,
-                                          is_match ? "regular expression" : "URL path"));
+        return complain(cmd, "requires at least two arguments, a %s and the path of a script",
+                        is_match ? "regular expression" : "URL path");
     if (is_match) {
         a->regexp = ap_pregcomp(cmd->pool, a->url_path, AP_REG_EXTENDED);
         if (!a->regexp)
-            return complain(cmd, apr_psprintf(cmd->pool, "Regular expression could not be compiled. "
-                                                         "'%s'", a->url_path));
+            return complain(cmd, "Regular expression could not be compiled. '%s'", a->url_path);
     } else if (*a->url_path != '/')
-        return complain(cmd, apr_psprintf(cmd->pool, "The URL path '%s' must begin with '/'",
-                                          a->url_path));
+        return complain(cmd, "The URL path '%s' must begin with '/'", a->url_path);
     if (!(is_match && strchr(target, '$')))
         target = full_path(cmd, target);
     if (!target)
-        return complain(cmd, apr_psprintf(cmd->pool, "The path of the script, '%s', is invalid",
-                                          a->target));
+        return complain(cmd, "The path of the script, '%s', is invalid", a->target);
     a->target = target;
     return NULL;
 }
@@ -311,10 +318,10 @@ static const char *check_alias(const cmd_parms *cmd, struct mw_alias *a, int is_
 static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
 {
     struct mw_server_conf *conf = mw_config_server(cmd->server);
-    struct script_options opts = { 0 };
-    const struct options o = { script_opts, MW_ARRAY_LEN(script_opts), &opts,
-                               "Invalid option to WSGI script alias definition.", "" };
-    struct mw_alias a = { 0 };
+    struct script_options opts = {0};
+    const struct options o = {script_opts, MW_ARRAY_LEN(script_opts), &opts,
+                              "Invalid option to WSGI script alias definition.", ""};
+    struct mw_alias a = {0};
     const char *err;
 
     (void)dir;
@@ -339,20 +346,20 @@ static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
 
 static const char *set_import_script(cmd_parms *cmd, void *dir, const char *args)
 {
-    struct script_options opts = { 0 };
-    const struct options o = { script_opts, IMPORT_NOPTS, &opts,
-                               "Invalid option to WSGI import script definition.", "" };
+    struct script_options opts = {0};
+    const struct options o = {script_opts, IMPORT_NOPTS, &opts,
+                              "Invalid option to WSGI import script definition.", ""};
     const char *path = ap_getword_conf(cmd->pool, &args);
     const char *script, *err;
 
     (void)dir;
     if (!*path)
-        return complain(cmd, "Location of import script not supplied. The first argument is the path "
-                             "of a script");
+        return complain(cmd,
+                        "Location of import script not supplied. The first argument is the path "
+                        "of a script");
     script = full_path(cmd, path);
     if (!script)
-        return complain(cmd, apr_psprintf(cmd->pool, "The path of the script, '%s', is invalid",
-                                          path));
+        return complain(cmd, "The path of the script, '%s', is invalid", path);
     err = parse_options(cmd, &o, args);
     if (err)
         return err;
@@ -363,7 +370,7 @@ static const char *set_import_script(cmd_parms *cmd, void *dir, const char *args
     return add_import(cmd, script, &opts, 0);
 }
 
-/* ---- per directory ---------------------------------------------------------------------------- */
+/* ---- per directory --------------------------------------------------------------------------- */
 
 /* A directive with one name: which field, and what the name is called. */
 struct name_row {
@@ -372,23 +379,19 @@ struct name_row {
     int is_group;
 };
 
-static const struct name_row process_group_row = {
-    offsetof(struct mw_dir_conf, process_group), "process group", 1
-};
+static const struct name_row process_group_row = {offsetof(struct mw_dir_conf, process_group),
+                                                  "process group", 1};
 static const struct name_row application_group_row = {
-    offsetof(struct mw_dir_conf, application_group), "application group", 1
-};
-static const struct name_row callable_row = {
-    offsetof(struct mw_dir_conf, callable), "callable object", 0
-};
+    offsetof(struct mw_dir_conf, application_group), "application group", 1};
+static const struct name_row callable_row = {offsetof(struct mw_dir_conf, callable),
+                                             "callable object", 0};
 
 static const char *set_name(cmd_parms *cmd, void *dir, const char *arg)
 {
     const struct name_row *row = cmd->info;
 
     if (!*arg)
-        return complain(cmd, apr_psprintf(cmd->pool, "Invalid name for WSGI %s. It must not be empty",
-                                          row->noun));
+        return complain(cmd, "Invalid name for WSGI %s. It must not be empty", row->noun);
     *(struct mw_setting *)((char *)dir + row->off) = setting_of(cmd, arg, row->is_group);
     return NULL;
 }
@@ -418,7 +421,7 @@ static const char *set_pass_authorization(cmd_parms *cmd, void *dir, const char 
     return parse_pass_auth(cmd, arg, &conf->pass_authorization);
 }
 
-/* ---- whole server ----------------------------------------------------------------------------- */
+/* ---- whole server ---------------------------------------------------------------------------- */
 
 static const char *set_python_home(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -431,8 +434,9 @@ static const char *set_python_home(cmd_parms *cmd, void *dir, const char *arg)
         return err;
     home = *arg ? full_path(cmd, arg) : NULL;
     if (!home)
-        return complain(cmd, "The argument must be the prefix of a Python installation or a virtual "
-                             "environment");
+        return complain(cmd,
+                        "The argument must be the prefix of a Python installation or a virtual "
+                        "environment");
     cfg->python_home = setting_of(cmd, home, 0);
     return NULL;
 }
@@ -458,12 +462,13 @@ static const char *set_restrict_embedded(cmd_parms *cmd, void *dir, const char *
     return err ? err : parse_flag(cmd, arg, &mw_config_global(cmd->server)->restrict_embedded);
 }
 
-/* Directives of mod_wsgi 6.0.5 that ask for what is done another way here: checked, said, not used. */
+/* Directives of mod_wsgi 6.0.5 that ask for what is done another way here: checked, said, not
+ * used. */
 
 static void remark(const cmd_parms *cmd, const char *what)
 {
-    APR_ARRAY_PUSH(mw_config_global(cmd->server)->remarks, const char *) =
-        apr_psprintf(cmd->pool, "%s (%s) has no effect: %s", cmd->cmd->name, where_is(cmd), what);
+    APR_ARRAY_PUSH(mw_config_global(cmd->server)->remarks, const char *) = apr_psprintf(
+        cmd->pool, "%s (%s) has no effect: %s", cmd->cmd->name, where_is(cmd), what);
 }
 
 static const char *set_socket_prefix(cmd_parms *cmd, void *dir, const char *arg)
@@ -475,8 +480,9 @@ static const char *set_socket_prefix(cmd_parms *cmd, void *dir, const char *arg)
         return err;
     if (!*arg || !full_path(cmd, arg))
         return apr_psprintf(cmd->pool, "Invalid WSGISocketPrefix '%s'. It must be a path", arg);
-    remark(cmd, "connections to daemon processes are handed over by the supervisor, no socket file is "
-                "made");
+    remark(cmd,
+           "connections to daemon processes are handed over by the supervisor, no socket file is "
+           "made");
     return NULL;
 }
 
@@ -496,8 +502,8 @@ static const char *set_idle_flag(cmd_parms *cmd, void *dir, const char *arg)
 
 static const char *set_accept_mutex(cmd_parms *cmd, void *dir, const char *arg)
 {
-    static const char *const known[] = { "default", "flock", "fcntl", "sysvsem", "posixsem",
-                                         "pthread" };
+    static const char *const known[] = {"default", "flock",    "fcntl",
+                                        "sysvsem", "posixsem", "pthread"};
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
@@ -509,12 +515,13 @@ static const char *set_accept_mutex(cmd_parms *cmd, void *dir, const char *arg)
             return NULL;
         }
     }
-    return complain(cmd, apr_psprintf(cmd->pool, "Accept mutex lock mechanism '%s' is invalid. Valid "
-                                                 "accept mutex mechanisms are: default, flock, fcntl, "
-                                                 "sysvsem, posixsem, pthread", arg));
+    return complain(cmd,
+                    "Accept mutex lock mechanism '%s' is invalid. Valid accept mutex mechanisms "
+                    "are: default, flock, fcntl, sysvsem, posixsem, pthread",
+                    arg);
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* Server and sections, but never .htaccess: it says in which process somebody's code runs. */
 #define OR_SECTIONS (RSRC_CONF | ACCESS_CONF)
@@ -550,7 +557,8 @@ const command_rec mw_directives[] = {
                   "directories with ':' between them, for embedded mode"),
     AP_INIT_TAKE1("WSGIRestrictEmbedded", set_restrict_embedded, NULL, RSRC_CONF,
                   "On or Off: no Python in httpd's own processes"),
-    AP_INIT_TAKE1("WSGISocketPrefix", set_socket_prefix, NULL, RSRC_CONF, "accepted, without effect"),
+    AP_INIT_TAKE1("WSGISocketPrefix", set_socket_prefix, NULL, RSRC_CONF,
+                  "accepted, without effect"),
     AP_INIT_TAKE1("WSGISocketRotation", set_idle_flag,
                   TEXT("connections to daemon processes have no socket file"), RSRC_CONF,
                   "accepted, without effect"),
@@ -558,5 +566,5 @@ const command_rec mw_directives[] = {
     AP_INIT_TAKE1("WSGIVerboseDebugging", set_idle_flag,
                   TEXT("use `LogLevel wsgi:debug` or `LogLevel wsgi:trace1`"), RSRC_CONF,
                   "accepted, without effect"),
-    { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
+    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
 };

@@ -1,5 +1,6 @@
 /*
- * identity.c: see identity.h. Called by directives.c and config.c while httpd reads its configuration.
+ * identity.c: see identity.h. Called by directives.c and config.c while httpd reads its
+ * configuration.
  */
 #include "identity.h"
 
@@ -11,8 +12,8 @@
 
 #include <apr_strings.h>
 
-/* The number behind '#': decimal digits and nothing else, and not the -1 that setuid(2) takes for "as
- * it is". */
+/* The number behind '#': decimal digits and nothing else, and not the -1 that setuid(2) takes for
+ * "as it is". */
 static int parse_id(const char *digits, int64_t *id_r)
 {
     char *end;
@@ -33,7 +34,7 @@ static void fill(apr_pool_t *p, const struct passwd *pw, struct mw_identity *out
     out->uid = (int64_t)pw->pw_uid;
     out->gid = (int64_t)pw->pw_gid;
     out->name = apr_pstrdup(p, pw->pw_name);
-    out->home = apr_pstrdup(p, pw->pw_dir);
+    out->home = pw->pw_dir && *pw->pw_dir ? apr_pstrdup(p, pw->pw_dir) : NULL;
 }
 
 int mw_identity_of(apr_pool_t *p, int64_t uid, struct mw_identity *out)
@@ -55,15 +56,18 @@ const char *mw_identity_user(apr_pool_t *p, const char *text, struct mw_identity
         if (!parse_id(text + 1, &uid))
             return apr_psprintf(p, "'%s' is not '#' followed by a user number", text);
         if (!mw_identity_of(p, uid, out))
-            return apr_psprintf(p, "Couldn't determine user name from uid. No user has the number "
-                                   "%s; groups and home directory come from the user's entry",
+            return apr_psprintf(p,
+                                "Couldn't determine user name from uid. No user has the number "
+                                "%s; groups and home directory come from the user's entry",
                                 text + 1);
         return NULL;
     }
     pw = getpwnam(text);
     if (!pw)
-        return apr_psprintf(p, "no user is named '%s' on this machine; allowed are a user's name or "
-                               "#uid", text);
+        return apr_psprintf(p,
+                            "no user is named '%s' on this machine; allowed are a user's name or "
+                            "#uid",
+                            text);
     fill(p, pw, out);
     return NULL;
 }
@@ -79,8 +83,10 @@ const char *mw_identity_group(apr_pool_t *p, const char *text, int64_t *gid_r)
     }
     gr = getgrnam(text);
     if (!gr)
-        return apr_psprintf(p, "no group is named '%s' on this machine; allowed are a group's name "
-                               "or #gid", text);
+        return apr_psprintf(p,
+                            "no group is named '%s' on this machine; allowed are a group's name "
+                            "or #gid",
+                            text);
     *gid_r = (int64_t)gr->gr_gid;
     return NULL;
 }

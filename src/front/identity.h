@@ -11,9 +11,9 @@
 
 struct mw_identity {
     int64_t uid;
-    int64_t gid;      /* the user's primary group */
+    int64_t gid; /* the user's primary group */
     const char *name;
-    const char *home;
+    const char *home; /* NULL: the entry names none */
 };
 
 /* text is a name or #uid. NULL, or a sentence that says what is wrong. */

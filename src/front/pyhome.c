@@ -1,6 +1,7 @@
 /*
- * pyhome.c: Python home -> version -> runtime file. Which wsgi-python-X.Y.so a process loads is decided
- * by the version of its Python home alone; nothing of Python is run or loaded to find it out.
+ * pyhome.c: Python home -> version -> runtime file. Which wsgi-python-X.Y.so a process loads is
+ * decided by the version of its Python home alone; nothing of Python is run or loaded to find it
+ * out.
  *
  * Called in the httpd parent while it reads its configuration, and in a child before it loads an
  * embedded runtime. Never changes anything.
@@ -20,7 +21,8 @@
 #include <apr_strings.h>
 
 #ifndef MW_DEFAULT_PYTHON
-#error "MW_DEFAULT_PYTHON: the version of the default Python, such as \"3.11\", comes from the build"
+#error \
+    "MW_DEFAULT_PYTHON: the version of the default Python, such as \"3.11\", comes from the build"
 #endif
 
 #define CFG_LINE_MAX 4096
@@ -53,13 +55,14 @@ static const char *beside(apr_pool_t *p, const char *module, const char *file)
     return apr_pstrcat(p, apr_pstrmemdup(p, module, (apr_size_t)(slash + 1 - module)), file, NULL);
 }
 
-/* Where httpd found the module comes first; a module that is a link has its files beside its target. */
+/* Where httpd found the module comes first; a module that is a link has its files beside its
+ * target. */
 const char *mw_config_beside(apr_pool_t *p, const char *file)
 {
     union {
         const char *(*fn)(apr_pool_t *, const char *);
         void *address;
-    } here = { mw_config_beside };
+    } here = {mw_config_beside};
     Dl_info info;
     const char *path;
     char *target;
@@ -92,8 +95,8 @@ static int parse_version(const char *text, struct version *out)
     return 1;
 }
 
-/* What pyvenv.cfg says: `version` (venv), `version_info` (virtualenv, uv), `home` (the folder of the
- * Python that the environment was made from). */
+/* What pyvenv.cfg says: `version` (venv), `version_info` (virtualenv, uv), `home` (the folder of
+ * the Python that the environment was made from). */
 struct venv {
     int found;
     int versioned;
@@ -125,7 +128,7 @@ static void venv_line(apr_pool_t *p, char *line, struct venv *out)
 
 static struct venv read_venv(apr_pool_t *p, const char *home)
 {
-    struct venv out = { 0 };
+    struct venv out = {0};
     char line[CFG_LINE_MAX];
     FILE *f = fopen(apr_pstrcat(p, home, "/pyvenv.cfg", NULL), "re");
 
@@ -141,8 +144,8 @@ static struct venv read_venv(apr_pool_t *p, const char *home)
 /* Whether home has a lib/pythonX.Y of exactly this version, e.g. "3.13t". */
 static int has_lib(apr_pool_t *p, const char *home, const char *version)
 {
-    return is_directory(apr_pstrcat(p, home, "/lib/python", version, NULL))
-           || is_directory(apr_pstrcat(p, home, "/lib64/python", version, NULL));
+    return is_directory(apr_pstrcat(p, home, "/lib/python", version, NULL)) ||
+           is_directory(apr_pstrcat(p, home, "/lib64/python", version, NULL));
 }
 
 /* The version in a folder's name, "python3.11" or "python3.13t". */
@@ -201,12 +204,16 @@ static const char *home_version(apr_pool_t *p, const char *home, struct version 
     struct venv venv;
 
     if (!is_directory(home))
-        return apr_psprintf(p, "the Python home '%s' is not a directory; it must be the prefix of a "
-                               "Python installation or a virtual environment", home);
+        return apr_psprintf(p,
+                            "the Python home '%s' is not a directory; it must be the prefix of a "
+                            "Python installation or a virtual environment",
+                            home);
     venv = read_venv(p, home);
     if (venv.base && *venv.base && !is_directory(venv.base))
-        return apr_psprintf(p, "the virtual environment '%s' was made from the Python in '%s', which "
-                               "is no longer there; make the environment again", home, venv.base);
+        return apr_psprintf(p,
+                            "the virtual environment '%s' was made from the Python in '%s', which "
+                            "is no longer there; make the environment again",
+                            home, venv.base);
     if (venv.versioned) {
         const char *free_threaded = apr_pstrcat(p, venv.version.text, "t", NULL);
         if (!has_lib(p, home, venv.version.text) && has_lib(p, home, free_threaded))
@@ -216,9 +223,11 @@ static const char *home_version(apr_pool_t *p, const char *home, struct version 
     }
     if (link_version(p, home, out) || scan_lib(p, home, out))
         return NULL;
-    return apr_psprintf(p, "'%s' is no Python home: it has no pyvenv.cfg that names a version and no "
-                           "lib/python3.X; it must be the prefix of a Python installation or a "
-                           "virtual environment", home);
+    return apr_psprintf(p,
+                        "'%s' is no Python home: it has no pyvenv.cfg that names a version and no "
+                        "lib/python3.X; it must be the prefix of a Python installation or a "
+                        "virtual environment",
+                        home);
 }
 
 const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why)
@@ -235,9 +244,10 @@ const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why)
     path = mw_config_beside(p, apr_psprintf(p, "wsgi-python-%s.so", v.text));
     if (access(path, R_OK) == 0)
         return path;
-    *why = apr_psprintf(p, "the runtime for Python %s, '%s', is missing%s%s%s; build it with "
-                           "`./dev build --python PATH` or `./configure --with-python=PATH`, PATH "
-                           "being a Python %s, and install it there",
+    *why = apr_psprintf(p,
+                        "the runtime for Python %s, '%s', is missing%s%s%s; build it with `./dev "
+                        "build --python PATH` or `./configure --with-python=PATH`, PATH being a "
+                        "Python %s, and install it there",
                         v.text, path, home ? " (the version of Python home '" : "",
                         home ? home : "", home ? "')" : "", v.text);
     return NULL;

@@ -1,11 +1,13 @@
 /*
- * reqbuild.c: request_rec -> request block. Called by any thread of an httpd child, once per request.
+ * reqbuild.c: request_rec -> request block. Called by any thread of an httpd child, once per
+ * request.
  *
  * The CGI variables are written straight into the block, not into r->subprocess_env as httpd's
- * ap_add_common_vars and ap_add_cgi_vars do: those build and sort two tables and run a sub-request for
- * PATH_TRANSLATED, for every request, and half of what they add is not passed on. The values are the
- * same. What the configuration put into r->subprocess_env comes first, so that it can add variables but
- * never replace one that describes the request; where a key occurs twice, the later pair counts.
+ * ap_add_common_vars and ap_add_cgi_vars do: those build and sort two tables and run a sub-request
+ * for PATH_TRANSLATED, for every request, and half of what they add is not passed on. The values
+ * are the same. What the configuration put into r->subprocess_env comes first, so that it can add
+ * variables but never replace one that describes the request; where a key occurs twice, the later
+ * pair counts.
  */
 #include "reqbuild.h"
 
@@ -41,7 +43,7 @@ struct writer {
 
 static struct mw_str str(const char *s)
 {
-    return (struct mw_str){ s ? s : "", s ? strlen(s) : 0 };
+    return (struct mw_str){s ? s : "", s ? strlen(s) : 0};
 }
 
 static void put(struct writer *w, struct mw_str key, struct mw_str value)
@@ -66,10 +68,10 @@ static void put_number(struct writer *w, struct mw_str key, unsigned long v)
         *--p = (char)('0' + v % 10);
         v /= 10;
     } while (v);
-    put(w, key, (struct mw_str){ p, (size_t)(text + sizeof(text) - p) });
+    put(w, key, (struct mw_str){p, (size_t)(text + sizeof(text) - p)});
 }
 
-/* ---- body ------------------------------------------------------------------------------------- */
+/* ---- body ------------------------------------------------------------------------------------ */
 
 /* Digits only, no more than apr_off_t holds. -1: not a length. */
 static int64_t parse_length(const char *text)
@@ -96,8 +98,9 @@ static int chunked_body(request_rec *r, const char *coding, struct mw_req *head)
         return HTTP_NOT_IMPLEMENTED;
     }
     if (mw_config_dir(r)->chunked_request == 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0139: the request has a chunked body and WSGIChunkedRequest is Off; 411");
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0139: the request has a chunked body and WSGIChunkedRequest is Off; 411");
         return HTTP_LENGTH_REQUIRED;
     }
     head->flags |= MW_REQ_BODY;
@@ -118,7 +121,8 @@ static int sized_body(request_rec *r, const char *text, struct mw_req *head)
     limit = ap_get_limit_req_body(r);
     if (limit > 0 && length > limit) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0142: Content-Length %s is over LimitRequestBody, %" APR_OFF_T_FMT "; 413",
+                      "WSGI0142: Content-Length %s is over LimitRequestBody, %" APR_OFF_T_FMT
+                      "; 413",
                       text, limit);
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
@@ -139,18 +143,42 @@ static int describe_body(request_rec *r, struct mw_req *head)
     return length ? sized_body(r, length, head) : OK;
 }
 
-/* ---- variables of the configuration ------------------------------------------------------------ */
+/* ---- variables of the configuration ---------------------------------------------------------- */
 
 /* Keys that only this file may give a value, and keys that are passed to no application; sorted. */
 static const char *const reserved[] = {
-    "CONTENT_LENGTH",    "CONTENT_TYPE",      "CONTEXT_DOCUMENT_ROOT", "CONTEXT_PREFIX",
-    "DOCUMENT_ROOT",     "DYLD_LIBRARY_PATH", "GATEWAY_INTERFACE",     "HTTPS",
-    "HTTP_PROXY",        "LD_LIBRARY_PATH",   "LIBPATH",               "LIBRARY_PATH",
-    "PATH",              "PATH_INFO",         "PATH_TRANSLATED",       "QUERY_STRING",
-    "REMOTE_ADDR",       "REMOTE_HOST",       "REMOTE_IDENT",          "REMOTE_PORT",
-    "REQUEST_METHOD",    "REQUEST_SCHEME",    "REQUEST_URI",           "SCRIPT_FILENAME",
-    "SCRIPT_NAME",       "SERVER_ADDR",       "SERVER_NAME",           "SERVER_PORT",
-    "SERVER_PROTOCOL",   "SERVER_SIGNATURE",  "SERVER_SOFTWARE",       "SHLIB_PATH",
+    "CONTENT_LENGTH",
+    "CONTENT_TYPE",
+    "CONTEXT_DOCUMENT_ROOT",
+    "CONTEXT_PREFIX",
+    "DOCUMENT_ROOT",
+    "DYLD_LIBRARY_PATH",
+    "GATEWAY_INTERFACE",
+    "HTTPS",
+    "HTTP_PROXY",
+    "LD_LIBRARY_PATH",
+    "LIBPATH",
+    "LIBRARY_PATH",
+    "PATH",
+    "PATH_INFO",
+    "PATH_TRANSLATED",
+    "QUERY_STRING",
+    "REMOTE_ADDR",
+    "REMOTE_HOST",
+    "REMOTE_IDENT",
+    "REMOTE_PORT",
+    "REQUEST_METHOD",
+    "REQUEST_SCHEME",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_ADDR",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "SERVER_SIGNATURE",
+    "SERVER_SOFTWARE",
+    "SHLIB_PATH",
 };
 
 static int compare_names(const void *key, const void *element)
@@ -162,7 +190,8 @@ static int is_reserved(const char *key)
 {
     if (strncmp(key, "wsgi.", 5) == 0 || strncmp(key, "mod_wsgi.", 9) == 0)
         return 1;
-    return bsearch(key, reserved, MW_ARRAY_LEN(reserved), sizeof(reserved[0]), compare_names) != NULL;
+    return bsearch(key, reserved, MW_ARRAY_LEN(reserved), sizeof(reserved[0]), compare_names) !=
+           NULL;
 }
 
 static void put_environment(struct writer *w)
@@ -175,11 +204,11 @@ static void put_environment(struct writer *w)
             put(w, str(e[i].key), str(e[i].val));
 }
 
-/* ---- headers ---------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
-/* "HTTP_" and the name as CGI writes it, into out, which has room for it. 0: the name has a character
- * other than letters, digits and '-'. Such a header is not passed, because "X_A" would be taken for
- * "X-A", which a proxy in front may have removed or checked. */
+/* "HTTP_" and the name as CGI writes it, into out, which has room for it. 0: the name has a
+ * character other than letters, digits and '-'. Such a header is not passed, because "X_A" would
+ * be taken for "X-A", which a proxy in front may have removed or checked. */
 static size_t cgi_name(const char *name, char *out)
 {
     size_t n = 5;
@@ -208,11 +237,11 @@ static enum header_use header_use(const char *key, size_t n)
         struct mw_str key;
         enum header_use use;
     } rows[] = {
-        { { "HTTP_PROXY", 10 }, HEADER_DROP },
-        { { "HTTP_CONTENT_TYPE", 17 }, HEADER_DROP },
-        { { "HTTP_AUTHORIZATION", 18 }, HEADER_AUTH },
-        { { "HTTP_CONTENT_LENGTH", 19 }, HEADER_DROP },
-        { { "HTTP_PROXY_AUTHORIZATION", 24 }, HEADER_PROXY_AUTH },
+        {{"HTTP_PROXY", 10}, HEADER_DROP},
+        {{"HTTP_CONTENT_TYPE", 17}, HEADER_DROP},
+        {{"HTTP_AUTHORIZATION", 18}, HEADER_AUTH},
+        {{"HTTP_CONTENT_LENGTH", 19}, HEADER_DROP},
+        {{"HTTP_PROXY_AUTHORIZATION", 24}, HEADER_PROXY_AUTH},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++)
@@ -258,7 +287,7 @@ static void put_header(struct writer *w, const apr_table_entry_t *e, const struc
         break;
     }
     if (pass)
-        put(w, (struct mw_str){ key, n }, str(e->val));
+        put(w, (struct mw_str){key, n}, str(e->val));
 }
 
 static void put_headers(struct writer *w, const struct mw_target *t, const struct mw_req *head)
@@ -274,7 +303,7 @@ static void put_headers(struct writer *w, const struct mw_target *t, const struc
         put_text(w, MW_STR("CONTENT_LENGTH"), apr_table_get(w->r->headers_in, "Content-Length"));
 }
 
-/* ---- CGI variables ---------------------------------------------------------------------------- */
+/* ---- CGI variables --------------------------------------------------------------------------- */
 
 static void put_server(struct writer *w)
 {
@@ -325,7 +354,7 @@ static struct mw_str original_uri(request_rec *r)
         p++;
     for (end = p; *end && !apr_isspace(*end);)
         end++;
-    return (struct mw_str){ p, (size_t)(end - p) };
+    return (struct mw_str){p, (size_t)(end - p)};
 }
 
 /* CGIVar REQUEST_URI current-uri of httpd's core. */
@@ -395,7 +424,8 @@ static void put_redirect(struct writer *w)
     put_text(w, MW_STR("REDIRECT_URL"), wants_full_redirect(w->r) ? full_url(prev) : prev->uri);
 }
 
-/* Keys of ours whose values are text; those with other types the engine makes from the block's head. */
+/* Keys of ours whose values are text; those with other types the engine makes from the block's
+ * head. */
 static void put_own(struct writer *w, const struct mw_target *t)
 {
     request_rec *r = w->r;
@@ -412,7 +442,7 @@ static void put_own(struct writer *w, const struct mw_target *t)
     put_text(w, MW_STR("mod_wsgi.connection_id"), r->connection->log_id);
 }
 
-/* ---- flags ------------------------------------------------------------------------------------ */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 static int is_https(request_rec *r)
 {
@@ -471,8 +501,8 @@ static void fill_head(request_rec *r, const struct mw_target *t, struct mw_req *
 
 int mw_reqbuild(request_rec *r, const struct mw_target *t, struct mw_buf *b)
 {
-    struct writer w = { .r = r, .b = b };
-    struct mw_req head = { 0 };
+    struct writer w = {.r = r, .b = b};
+    struct mw_req head = {0};
     size_t at;
     int rv = describe_body(r, &head);
 
@@ -489,9 +519,10 @@ int mw_reqbuild(request_rec *r, const struct mw_target *t, struct mw_buf *b)
     put_own(&w, t);
     rv = mw_req_end(b, at, w.n);
     if (rv) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0611: the request cannot be passed to the application (%u variables): %s; "
-                      "500", (unsigned)w.n, mw_err_text(rv));
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0611: the request cannot be passed to the application (%u variables): %s; 500",
+            (unsigned)w.n, mw_err_text(rv));
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;

@@ -1,5 +1,6 @@
 /*
- * reqbuild.h: request_rec -> request block (chan/req.h): CGI variables (RFC 3875), our keys, headers.
+ * reqbuild.h: request_rec -> request block (chan/req.h): CGI variables (RFC 3875), our keys,
+ * headers.
  */
 #ifndef MW_FRONT_REQBUILD_H
 #define MW_FRONT_REQBUILD_H

@@ -1,6 +1,6 @@
 /*
- * resolve.c: which script answers a request, and where it runs. Called by any thread of an httpd child;
- * reads the configuration, allocates from the request's pool, changes only the request.
+ * resolve.c: which script answers a request, and where it runs. Called by any thread of an httpd
+ * child; reads the configuration, allocates from the request's pool, changes only the request.
  */
 #include "resolve.h"
 
@@ -16,9 +16,9 @@
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
-/* The marks of an alias. The first is what ScriptAlias leaves as well; the second holds the alias's own
- * url_path, and because notes keep the pointer, also where internal redirects merge them, the pointer
- * finds the alias again. Notes cannot be set by a client or an .htaccess. */
+/* The marks of an alias. The first is what ScriptAlias leaves as well; the second holds the
+ * alias's own url_path, and because notes keep the pointer, also where internal redirects merge
+ * them, the pointer finds the alias again. Notes cannot be set by a client or an .htaccess. */
 #define NOTE_TYPE "alias-forced-type"
 #define NOTE_ALIAS "mod_wsgi-alias"
 
@@ -44,7 +44,8 @@ static size_t match_prefix(const char *uri, const char *alias)
     return (size_t)(u - uri);
 }
 
-/* The file name for the request if this alias matches; NULL if not. *rv: an HTTP status on failure. */
+/* The file name for the request if this alias matches; NULL if not. *rv: an HTTP status on
+ * failure. */
 static char *match_regexp(request_rec *r, const struct mw_alias *a, int *rv)
 {
     ap_regmatch_t m[AP_MAX_REG_MATCH];
@@ -122,7 +123,7 @@ static const struct mw_alias *find_marked(const apr_array_header_t *aliases, con
 /* The alias that mapped the request; one that sets nothing if there was none. */
 static const struct mw_alias *alias_of(request_rec *r)
 {
-    static const struct mw_alias none = { .pass_authorization = MW_PASS_UNSET };
+    static const struct mw_alias none = {.pass_authorization = MW_PASS_UNSET};
     const char *mark = apr_table_get(r->notes, NOTE_ALIAS);
     const struct mw_server_conf *conf;
     const struct mw_alias *a;
@@ -136,7 +137,7 @@ static const struct mw_alias *alias_of(request_rec *r)
     return a ? a : &none;
 }
 
-/* ---- admission -------------------------------------------------------------------------------- */
+/* ---- admission ------------------------------------------------------------------------------- */
 
 static int is_aliased(request_rec *r)
 {
@@ -169,7 +170,7 @@ static int admit(request_rec *r)
     return OK;
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static const char *no_double_slash(request_rec *r, const char *path)
 {
@@ -188,8 +189,7 @@ static void split_path(request_rec *r, struct mw_target *out)
 
     out->path_info = r->path_info && *r->path_info ? no_double_slash(r, r->path_info) : "";
     if (*out->path_info && strcmp(r->protocol, "INCLUDED") != 0)
-        name = apr_pstrmemdup(r->pool, r->uri,
-                              (apr_size_t)ap_find_path_info(r->uri, r->path_info));
+        name = apr_pstrmemdup(r->pool, r->uri, (apr_size_t)ap_find_path_info(r->uri, r->path_info));
     out->script_name = no_double_slash(r, name);
 }
 
@@ -248,8 +248,8 @@ static const char *expand_token(request_rec *r, const struct mw_target *t, const
     return text;
 }
 
-/* A configured name for this request. Only a value that is a token as a whole is one; what a variable
- * holds may be one of the other tokens, and is not looked at further. */
+/* A configured name for this request. Only a value that is a token as a whole is one; what a
+ * variable holds may be one of the other tokens, and is not looked at further. */
 static const char *expand(request_rec *r, const struct mw_target *t, const char *text)
 {
     if (*text != '%')
@@ -284,7 +284,7 @@ static void name_callable(request_rec *r, const struct mw_alias *a, const struct
     out->callable = name && *name ? name : "application";
 }
 
-/* ---- process group ---------------------------------------------------------------------------- */
+/* ---- process group --------------------------------------------------------------------------- */
 
 static int embedded_group(request_rec *r, const struct mw_config *cfg, struct mw_setting set)
 {
@@ -303,15 +303,17 @@ static int find_group(request_rec *r, const struct mw_config *cfg, struct mw_set
     out->group = mw_config_group(cfg, out->process_group);
     if (!out->group) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0151: no WSGIDaemonProcess defines the process group '%s' of %s, set at "
-                      "%s; 500", out->process_group, r->filename, set.where);
+                      "WSGI0151: no WSGIDaemonProcess defines the process group '%s' of %s, set "
+                      "at %s; 500",
+                      out->process_group, r->filename, set.where);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!mw_config_reachable(out->group, r->server)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0152: the process group '%s' of %s, set at %s, belongs to a virtual host "
-                      "with another ServerName (%s); define it outside of virtual hosts to share it; "
-                      "500", out->process_group, r->filename, set.where, out->group->where);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0152: the process group '%s' of %s, set at %s, belongs to a virtual host with "
+            "another ServerName (%s); define it outside of virtual hosts to share it; 500",
+            out->process_group, r->filename, set.where, out->group->where);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
@@ -329,10 +331,10 @@ static int name_process_group(request_rec *r, struct mw_setting set, struct mw_t
     return find_group(r, cfg, set, out);
 }
 
-/* ---- flags ------------------------------------------------------------------------------------ */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
-/* Unless told, the application sees Authorization only where httpd does not authenticate itself: then
- * the header cannot be meant for anybody else. */
+/* Unless told, the application sees Authorization only where httpd does not authenticate itself:
+ * then the header cannot be meant for anybody else. */
 static int passes_authorization(request_rec *r, const struct mw_alias *a,
                                 const struct mw_dir_conf *dir)
 {

@@ -15,12 +15,12 @@ struct mw_target {
     const char *script;
     const char *callable;
     const char *application_group;
-    const char *process_group;   /* "": embedded */
-    const struct mw_group *group;/* NULL: embedded */
-    int group_explicit;          /* application_group was configured */
-    int pass_authorization;      /* 0, 1 */
-    int reload;                  /* 0, 1 */
-    const char *script_name;     /* SCRIPT_NAME and PATH_INFO, slashes collapsed; never NULL */
+    const char *process_group;    /* "": embedded */
+    const struct mw_group *group; /* NULL: embedded */
+    int group_explicit;           /* application_group was configured */
+    int pass_authorization;       /* 0, 1 */
+    int reload;                   /* 0, 1 */
+    const char *script_name;      /* SCRIPT_NAME and PATH_INFO, slashes collapsed; never NULL */
     const char *path_info;
 };
 
