@@ -240,15 +240,6 @@ static int start_supervisor(struct mw_generation *g)
     return 0;
 }
 
-/* Workers of the dead supervisor have seen the end of their life pipe and leave; what they hold is void. */
-static void restart_supervisor(struct mw_generation *g)
-{
-    for (unsigned i = 0; i < g->ngroups; i++)
-        for (unsigned slot = 0; slot < mw_board_slots(g->groups[i].board); slot++)
-            mw_board_empty(g->groups[i].board, slot);
-    (void)start_supervisor(g);
-}
-
 static void forget(struct mw_generation *g)
 {
     struct mw_generation **p = &retained()->first;
@@ -292,7 +283,7 @@ static void on_supervisor(int reason, void *data, int status)
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
                  mw_clock_ms() - g->started_ms >= STEADY_MS ? "now" : "in some seconds");
     if (mw_clock_ms() - g->started_ms >= STEADY_MS)
-        restart_supervisor(g);
+        (void)start_supervisor(g);
 }
 
 /* -- the configuration's end -- */
@@ -370,7 +361,7 @@ void mw_generation_monitor(void)
 {
     for (struct mw_generation *g = retained()->first; g; g = g->next)
         if (g->server && g->proc.pid == 0)
-            restart_supervisor(g);
+            (void)start_supervisor(g);
 }
 
 unsigned mw_generation_groups(const struct mw_generation *g)
