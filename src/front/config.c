@@ -318,29 +318,30 @@ static int finish_group(struct mw_group *g, const struct mw_config *cfg, apr_poo
            find_runtime(g, cfg, p) && list_preloads(g, cfg, p);
 }
 
-/* Embedded Python: its home has a runtime, and what only an alias asked to preload does not start
- * it under WSGIRestrictEmbedded On. */
-static int finish_embedded(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
+static int check_python_home(const struct mw_config *cfg, apr_pool_t *p, server_rec *s)
 {
-    apr_array_header_t *kept;
     const char *why;
 
-    if (cfg->restrict_embedded != 1) {
-        if (!cfg->python_home.value || mw_config_runtime(p, cfg->python_home.value, &why))
-            return 1;
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
-                     "WSGI0605: WSGIPythonHome (%s): %s; httpd does not start",
-                     cfg->python_home.where, why);
-        return 0;
-    }
-    kept = apr_array_make(p, cfg->imports->nelts, sizeof(struct mw_import));
+    if (!cfg->python_home.value || mw_config_runtime(p, cfg->python_home.value, &why))
+        return 1;
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                 "WSGI0605: WSGIPythonHome (%s): %s; httpd does not start", cfg->python_home.where,
+                 why);
+    return 0;
+}
+
+/* Under WSGIRestrictEmbedded On, what only an alias asked to preload does not start embedded
+ * Python. */
+static void drop_embedded_preloads(struct mw_config *cfg, apr_pool_t *p)
+{
+    apr_array_header_t *kept = apr_array_make(p, cfg->imports->nelts, sizeof(struct mw_import));
+
     for (int i = 0; i < cfg->imports->nelts; i++) {
         const struct mw_import *im = &APR_ARRAY_IDX(cfg->imports, i, struct mw_import);
         if (*im->process_group || !im->from_alias)
             APR_ARRAY_PUSH(kept, struct mw_import) = *im;
     }
     cfg->imports = kept;
-    return 1;
 }
 
 int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
@@ -352,10 +353,13 @@ int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
     for (int i = 0; i < cfg->remarks->nelts; i++)
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "WSGI0600: %s",
                      APR_ARRAY_IDX(cfg->remarks, i, const char *));
+    if (!check_python_home(cfg, p, s))
+        return HTTP_INTERNAL_SERVER_ERROR; /* groups would only repeat it */
     /* Every group is looked at, so that one start shows all that is wrong. */
     for (int i = 0; i < cfg->groups->nelts; i++)
         ok = finish_group(APR_ARRAY_IDX(cfg->groups, i, struct mw_group *), cfg, p, s) && ok;
-    ok = finish_embedded(cfg, p, s) && ok;
+    if (cfg->restrict_embedded == 1)
+        drop_embedded_preloads(cfg, p);
     cfg->finished = ok;
     return ok ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }

@@ -51,14 +51,14 @@ struct options {
     const struct mw_opt *rows;
     size_t nrows;
     void *base;
-    const char *invalid; /* first words of a complaint */
-    const char *subject; /* " of group 'blog'", or "" */
+    const char *noun;    /* "WSGI daemon process" */
+    const char *subject; /* " (group 'blog')", or "" */
 };
 
 static const char *bad_option(const cmd_parms *cmd, const struct options *o, const char *what)
 {
-    return complain(cmd, "%s %s%s; allowed options are %s", o->invalid, what, o->subject,
-                    names_of(cmd->pool, o->rows, o->nrows));
+    return complain(cmd, "Invalid option to %s definition. %s%s; allowed options are %s", o->noun,
+                    what, o->subject, names_of(cmd->pool, o->rows, o->nrows));
 }
 
 /* One `name=value`; the value may be in quotes. */
@@ -82,7 +82,7 @@ static const char *parse_option(const cmd_parms *cmd, const struct options *o, c
     if (!row)
         return bad_option(cmd, o, apr_psprintf(cmd->pool, "There is no option '%s'", name));
     if (mw_opt_set(row, o->base, value, why, sizeof(why)))
-        return complain(cmd, "Invalid %s%s: '%s' %s", name, o->subject, value, why);
+        return complain(cmd, "Invalid %s for %s%s: '%s' %s", name, o->noun, o->subject, value, why);
     return NULL;
 }
 
@@ -186,8 +186,7 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
 {
     struct mw_config *cfg = mw_config_global(cmd->server);
     struct mw_group *g = apr_pcalloc(cmd->pool, sizeof(*g));
-    struct options o = {mw_spec_opts, mw_spec_nopts, &g->spec,
-                        "Invalid option to WSGI daemon process definition.", ""};
+    struct options o = {mw_spec_opts, mw_spec_nopts, &g->spec, "WSGI daemon process", ""};
     const char *err;
 
     (void)dir;
@@ -200,7 +199,7 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
     err = check_group_name(cmd, cfg, g->spec.name);
     if (err)
         return err;
-    o.subject = apr_psprintf(cmd->pool, " of group '%s'", g->spec.name);
+    o.subject = apr_psprintf(cmd->pool, " (group '%s')", g->spec.name);
     err = parse_options(cmd, &o, args);
     if (!err)
         err = check_identity(cmd, &g->spec, o.subject);
@@ -319,8 +318,8 @@ static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
 {
     struct mw_server_conf *conf = mw_config_server(cmd->server);
     struct script_options opts = {0};
-    const struct options o = {script_opts, MW_ARRAY_LEN(script_opts), &opts,
-                              "Invalid option to WSGI script alias definition.", ""};
+    const struct options o = {script_opts, MW_ARRAY_LEN(script_opts), &opts, "WSGI script alias",
+                              ""};
     struct mw_alias a = {0};
     const char *err;
 
@@ -347,8 +346,7 @@ static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
 static const char *set_import_script(cmd_parms *cmd, void *dir, const char *args)
 {
     struct script_options opts = {0};
-    const struct options o = {script_opts, IMPORT_NOPTS, &opts,
-                              "Invalid option to WSGI import script definition.", ""};
+    const struct options o = {script_opts, IMPORT_NOPTS, &opts, "WSGI import script", ""};
     const char *path = ap_getword_conf(cmd->pool, &args);
     const char *script, *err;
 
