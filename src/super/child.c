@@ -13,7 +13,8 @@ int mw_children_init(struct mw_children *cs, const struct mw_super_config *cfg)
 
     *cs = (struct mw_children){.ngroups = cfg->ngroups};
     cs->first = calloc(cfg->ngroups + 1u, sizeof *cs->first);
-    if (!cs->first) return MW_ENOMEM;
+    if (!cs->first)
+        return MW_ENOMEM;
     for (unsigned g = 0; g < cfg->ngroups; g++) {
         cs->first[g] = n;
         n += mw_board_slots(cfg->groups[g].board);
@@ -50,15 +51,18 @@ void mw_children_fini(struct mw_children *cs)
 
 struct mw_child *mw_child_at(struct mw_children *cs, unsigned group, unsigned slot)
 {
-    if (group >= cs->ngroups) return NULL;
-    if (slot >= cs->first[group + 1u] - cs->first[group]) return NULL;
+    if (group >= cs->ngroups)
+        return NULL;
+    if (slot >= cs->first[group + 1u] - cs->first[group])
+        return NULL;
     return &cs->v[cs->first[group] + slot];
 }
 
 struct mw_child *mw_child_find(struct mw_children *cs, pid_t pid)
 {
     for (size_t i = 0; i < cs->n; i++) {
-        if (cs->v[i].pid == pid && mw_policy_alive(&cs->v[i].pol)) return &cs->v[i];
+        if (cs->v[i].pid == pid && mw_policy_alive(&cs->v[i].pol))
+            return &cs->v[i];
     }
     return NULL;
 }
@@ -67,7 +71,8 @@ struct mw_child *mw_child_spare(struct mw_children *cs, unsigned group)
 {
     for (size_t i = cs->first[group]; i < cs->first[group + 1u]; i++) {
         const struct mw_policy *pol = &cs->v[i].pol;
-        if (pol->state == MW_POL_IDLE && !pol->wanted) return &cs->v[i];
+        if (pol->state == MW_POL_IDLE && !pol->wanted)
+            return &cs->v[i];
     }
     return NULL;
 }

@@ -30,7 +30,7 @@ struct mw_child {
     unsigned slot;  /* in the group's board */
     pid_t pid;      /* 0: none. Of a FOREIGN slot: the process that was found there */
     uint32_t incarnation;
-    int control;    /* to the worker; -1: none, or it closed its end */
+    int control; /* to the worker; -1: none, or it closed its end */
     struct mw_handover kept;
     char why[MW_CTL_TEXT_MAX + 1]; /* what its FAILED or RECYCLE said; "" */
 };
@@ -75,8 +75,8 @@ enum mw_handover_result {
 };
 
 /* One message of the handover socket. MW_EAGAIN: none; MW_ECLOSED: closed, or an empty message. */
-MW_MUST_CHECK int mw_handover_receive(struct mw_children *cs, int fd, enum mw_handover_result *res_r,
-                                      const char **why_r);
+MW_MUST_CHECK int mw_handover_receive(struct mw_children *cs, int fd,
+                                      enum mw_handover_result *res_r, const char **why_r);
 /* Pass on what was kept, as far as the worker's socket takes it. */
 void mw_handover_flush(struct mw_child *ch);
 /* Close what was kept. */

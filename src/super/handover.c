@@ -18,14 +18,14 @@ static int serve(struct mw_child *ch, int fd)
                          .incarnation = ch->incarnation};
     int n = mw_ctl_encode(msg, &ctl);
 
-    if (n < 0) return n;
+    if (n < 0)
+        return n;
     return mw_io_send_msg(ch->control, msg, (size_t)n, fd);
 }
 
 static int listening(const struct mw_child *ch)
 {
-    return ch->control >= 0 &&
-           (ch->pol.state == MW_POL_READY || ch->pol.state == MW_POL_DRAINING);
+    return ch->control >= 0 && (ch->pol.state == MW_POL_READY || ch->pol.state == MW_POL_DRAINING);
 }
 
 void mw_handover_flush(struct mw_child *ch)
@@ -33,7 +33,8 @@ void mw_handover_flush(struct mw_child *ch)
     struct mw_handover *k = &ch->kept;
 
     while (k->n > 0 && listening(ch)) {
-        if (serve(ch, k->fd[k->head]) == MW_EAGAIN) return;
+        if (serve(ch, k->fd[k->head]) == MW_EAGAIN)
+            return;
         mw_io_close(&k->fd[k->head]); /* sent, or the worker is beyond hearing */
         k->head = (k->head + 1) % MW_HANDOVER_KEPT_MAX;
         k->n--;
@@ -56,8 +57,10 @@ static enum mw_handover_result pass_on(struct mw_child *ch, int fd)
     struct mw_handover *k = &ch->kept;
     int waits = ch->pol.state == MW_POL_STARTING;
 
-    if (!waits && !listening(ch)) return MW_NOT_HANDED;
-    if (k->n == MW_HANDOVER_KEPT_MAX) return MW_NOT_HANDED;
+    if (!waits && !listening(ch))
+        return MW_NOT_HANDED;
+    if (k->n == MW_HANDOVER_KEPT_MAX)
+        return MW_NOT_HANDED;
     k->fd[(k->head + k->n) % MW_HANDOVER_KEPT_MAX] = fd;
     k->n++;
     mw_handover_flush(ch);
@@ -71,7 +74,8 @@ static int is_local_stream(int fd)
     int domain = 0, type = 0;
     socklen_t n = sizeof domain;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_UNIX) return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_UNIX)
+        return 0;
     n = sizeof type;
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
 }
@@ -79,7 +83,8 @@ static int is_local_stream(int fd)
 static void close_unwanted(int *fd)
 {
     static const struct linger none = {0};
-    if (*fd >= 0) (void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    if (*fd >= 0)
+        (void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     mw_io_close(fd);
 }
 
@@ -94,7 +99,8 @@ int mw_handover_receive(struct mw_children *cs, int fd, enum mw_handover_result 
 
     *res_r = MW_HANDOVER_BAD;
     *why_r = "it is cut, or carries more than one descriptor";
-    if (n < 0) return n == MW_EPROTO ? 0 : (int)n;
+    if (n < 0)
+        return n == MW_EPROTO ? 0 : (int)n;
     if (mw_ctl_decode(&ctl, msg, (size_t)n) || ctl.type != MW_CTL_CONNECT) {
         *why_r = "it is no request for a connection";
     } else if (pass < 0 || !is_local_stream(pass)) {
@@ -103,8 +109,10 @@ int mw_handover_receive(struct mw_children *cs, int fd, enum mw_handover_result 
         *why_r = "there is no such worker";
     } else {
         *res_r = MW_NOT_HANDED;
-        if (ctl.incarnation == ch->incarnation) *res_r = pass_on(ch, pass);
+        if (ctl.incarnation == ch->incarnation)
+            *res_r = pass_on(ch, pass);
     }
-    if (*res_r != MW_HANDED) close_unwanted(&pass);
+    if (*res_r != MW_HANDED)
+        close_unwanted(&pass);
     return 0;
 }

@@ -37,7 +37,7 @@ struct supervisor {
     struct mw_children cs;
     struct pollfd *pf; /* P_FIXED, then one per child */
     int signal_r, signal_w;
-    int life_r, life_w;      /* the workers': they see its end when this process is gone */
+    int life_r, life_w;       /* the workers': they see its end when this process is gone */
     int handover_fd, life_fd; /* cfg's; -1 once at their end */
     int ending;
     uint64_t complained_at; /* last line about a bad handover message */
@@ -62,13 +62,16 @@ static void take_signals(void)
     struct sigaction sa = {.sa_handler = SIG_DFL};
     sigset_t none;
 
-    for (int s = 1; s < NSIG; s++) (void)sigaction(s, &sa, NULL);
+    for (int s = 1; s < NSIG; s++)
+        (void)sigaction(s, &sa, NULL);
     sa.sa_handler = SIG_IGN;
-    for (size_t i = 0; i < MW_ARRAY_LEN(ignored); i++) (void)sigaction(ignored[i], &sa, NULL);
+    for (size_t i = 0; i < MW_ARRAY_LEN(ignored); i++)
+        (void)sigaction(ignored[i], &sa, NULL);
     sa.sa_handler = on_signal;
     sa.sa_flags = SA_RESTART | SA_NOCLDSTOP;
     sigfillset(&sa.sa_mask);
-    for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++) (void)sigaction(ours[i], &sa, NULL);
+    for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++)
+        (void)sigaction(ours[i], &sa, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -85,7 +88,8 @@ static const char *signal_name(int sig)
                  {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"},
                  {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"}};
     for (size_t i = 0; i < MW_ARRAY_LEN(names); i++) {
-        if (names[i].sig == sig) return names[i].name;
+        if (names[i].sig == sig)
+            return names[i].name;
     }
     return "a signal";
 }
@@ -130,8 +134,10 @@ static const char *say_next(const struct mw_child *ch, char *out, size_t cap)
 {
     uint64_t now = mw_clock_ms();
 
-    if (ch->pol.state == MW_POL_STARTING) return "a new one is started now";
-    if (ch->pol.state != MW_POL_WAITING) return "no other is started";
+    if (ch->pol.state == MW_POL_STARTING)
+        return "a new one is started now";
+    if (ch->pol.state != MW_POL_WAITING)
+        return "no other is started";
     uint64_t ms = ch->pol.due > now ? ch->pol.due - now : 0;
     snprintf(out, cap, "next start in %llu s", (unsigned long long)((ms + 500) / 1000));
     return out;
@@ -198,7 +204,8 @@ static void replace(struct supervisor *s, struct mw_child *ch)
     mw_log(MW_LOG_INFO, "WSGI0566", "worker %u of group '%s' (pid %ld) is replaced: %s", ch->slot,
            name_of(s, ch), (long)ch->pid, ch->why[0] ? ch->why : "it asked for it");
     drain(s, ch);
-    if (!heir || !ch->pol.wanted) return; /* then its slot is filled again when it has left */
+    if (!heir || !ch->pol.wanted)
+        return; /* then its slot is filled again when it has left */
     carry_out(s, heir, mw_policy_succeed(&heir->pol, &ch->pol, &lim, mw_clock_ms()));
 }
 
@@ -208,7 +215,8 @@ static void carry_out(struct supervisor *s, struct mw_child *ch, enum mw_policy_
     case MW_ACT_NONE:
         break;
     case MW_ACT_START:
-        if (start(s, ch)) step(s, ch, MW_EV_EXITED); /* after which it waits */
+        if (start(s, ch))
+            step(s, ch, MW_EV_EXITED); /* after which it waits */
         break;
     case MW_ACT_ADMIT:
         admit(s, ch);
@@ -226,10 +234,11 @@ static void carry_out(struct supervisor *s, struct mw_child *ch, enum mw_policy_
         (void)kill(ch->pid, SIGKILL);
         break;
     case MW_ACT_REFUSE:
-        mw_log(MW_LOG_ERR, "WSGI0569",
-               "worker %u of group '%s' (pid %ld) sent a message that is not allowed when it is %s; "
-               "killed",
-               ch->slot, name_of(s, ch), (long)ch->pid, mw_policy_state_name(ch->pol.state));
+        mw_log(
+            MW_LOG_ERR, "WSGI0569",
+            "worker %u of group '%s' (pid %ld) sent a message that is not allowed when it is %s; "
+            "killed",
+            ch->slot, name_of(s, ch), (long)ch->pid, mw_policy_state_name(ch->pol.state));
         step(s, ch, MW_EV_HOSTILE);
         break;
     }
@@ -253,8 +262,9 @@ static void log_exit(struct supervisor *s, struct mw_child *ch, const struct mw_
         mw_log(MW_LOG_INFO, "WSGI0570", "worker %u of group '%s' (pid %ld) %s, as it was told to",
                ch->slot, name_of(s, ch), (long)pid, how);
     } else if (!before->ready_at) {
-        mw_log(MW_LOG_ERR, "WSGI0562", "worker %u of group '%s' (pid %ld) could not start: %s%s%s; %s",
-               ch->slot, name_of(s, ch), (long)pid, ch->why, ch->why[0] ? "; it " : "it ", how,
+        mw_log(MW_LOG_ERR, "WSGI0562",
+               "worker %u of group '%s' (pid %ld) could not start: %s%s%s; %s", ch->slot,
+               name_of(s, ch), (long)pid, ch->why, ch->why[0] ? "; it " : "it ", how,
                say_next(ch, next, sizeof next));
     } else {
         mw_log(MW_LOG_ERR, "WSGI0563", "worker %u of group '%s' (pid %ld) %s; %s", ch->slot,
@@ -279,7 +289,8 @@ static void last_words(struct mw_child *ch)
     for (int i = 0; i < MESSAGES_AT_ONCE && ch->control >= 0; i++) {
         ssize_t n = mw_io_recv_msg(ch->control, msg, sizeof msg, &pass);
         mw_io_close(&pass);
-        if (n < 0) return;
+        if (n < 0)
+            return;
         if (!mw_ctl_decode(&ctl, msg, (size_t)n) && ctl.type == MW_CTL_FAILED)
             keep_reason(ch, ctl.text);
     }
@@ -291,7 +302,8 @@ static void exited(struct supervisor *s, struct mw_child *ch, int status)
     struct mw_policy_limits lim = limits_of(s, ch);
     pid_t pid = ch->pid;
 
-    if (!before.ready_at) last_words(ch);
+    if (!before.ready_at)
+        last_words(ch);
     mw_board_empty(group_of(s, ch)->board, ch->slot);
     ch->pid = 0;
     mw_io_close(&ch->control);
@@ -307,10 +319,13 @@ static void reap(struct supervisor *s)
 
     for (;;) {
         pid_t pid = waitpid(-1, &status, WNOHANG);
-        if (pid < 0 && errno == EINTR) continue;
-        if (pid <= 0) return;
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid <= 0)
+            return;
         struct mw_child *ch = mw_child_find(&s->cs, pid);
-        if (ch) exited(s, ch, status);
+        if (ch)
+            exited(s, ch, status);
     }
 }
 
@@ -323,11 +338,13 @@ static void from_worker(struct supervisor *s, struct mw_child *ch, const struct 
         step(s, ch, MW_EV_READY);
         break;
     case MW_CTL_FAILED:
-        if (ch->pol.state == MW_POL_STARTING) keep_reason(ch, ctl->text);
+        if (ch->pol.state == MW_POL_STARTING)
+            keep_reason(ch, ctl->text);
         step(s, ch, MW_EV_FAILED);
         break;
     case MW_CTL_RECYCLE:
-        if (ch->pol.state == MW_POL_READY) keep_reason(ch, ctl->text);
+        if (ch->pol.state == MW_POL_READY)
+            keep_reason(ch, ctl->text);
         step(s, ch, MW_EV_RECYCLE);
         break;
     default:
@@ -343,7 +360,8 @@ static int read_worker(struct supervisor *s, struct mw_child *ch)
     int pass = -1;
     ssize_t n = mw_io_recv_msg(ch->control, msg, sizeof msg, &pass);
 
-    if (n == MW_EAGAIN) return 0;
+    if (n == MW_EAGAIN)
+        return 0;
     if (n == MW_ECLOSED || n == MW_EIO) {
         /* Its process is ending, and SIGCHLD is about to say how; or it lives on and cannot be reached,
          * which must not last. The kill does not change the status of a process that is ending. */
@@ -363,10 +381,13 @@ static int read_worker(struct supervisor *s, struct mw_child *ch)
 
 static void worker_event(struct supervisor *s, struct mw_child *ch, short revents)
 {
-    if (revents & POLLOUT) mw_handover_flush(ch);
-    if (!(revents & (POLLIN | POLLHUP | POLLERR))) return;
+    if (revents & POLLOUT)
+        mw_handover_flush(ch);
+    if (!(revents & (POLLIN | POLLHUP | POLLERR)))
+        return;
     for (int i = 0; i < MESSAGES_AT_ONCE && ch->control >= 0; i++) {
-        if (!read_worker(s, ch)) return;
+        if (!read_worker(s, ch))
+            return;
     }
 }
 
@@ -378,10 +399,11 @@ static void complain(struct supervisor *s, const char *why)
         s->unsaid++;
         return;
     }
-    mw_log(MW_LOG_WARNING, "WSGI0568",
-           "a message of an httpd child was refused and its connection closed: %s (%u more since the "
-           "last such line)",
-           why, s->unsaid);
+    mw_log(
+        MW_LOG_WARNING, "WSGI0568",
+        "a message of an httpd child was refused and its connection closed: %s (%u more since the "
+        "last such line)",
+        why, s->unsaid);
     s->complained_at = now;
     s->unsaid = 0;
 }
@@ -393,13 +415,16 @@ static void handover_event(struct supervisor *s, short revents)
 
     for (int i = 0; i < HANDOVERS_AT_ONCE; i++) {
         int rv = mw_handover_receive(&s->cs, s->handover_fd, &res, &why);
-        if (rv == MW_EAGAIN) return;
+        if (rv == MW_EAGAIN)
+            return;
         if (rv) {
             /* An empty message looks like the end; only the kernel's word for it counts. */
-            if (rv == MW_EIO || revents & POLLHUP) s->handover_fd = -1;
+            if (rv == MW_EIO || revents & POLLHUP)
+                s->handover_fd = -1;
             return;
         }
-        if (res == MW_HANDOVER_BAD) complain(s, why);
+        if (res == MW_HANDOVER_BAD)
+            complain(s, why);
     }
 }
 
@@ -408,18 +433,22 @@ static int life_over(int fd, short revents)
 {
     char junk[64];
 
-    if (!(revents & POLLIN)) return (revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+    if (!(revents & POLLIN))
+        return (revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
     ssize_t n = read(fd, junk, sizeof junk);
     return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
 }
 
 static void end(struct supervisor *s, const char *why)
 {
-    if (s->ending) return;
+    if (s->ending)
+        return;
     s->ending = 1;
     mw_log(MW_LOG_INFO, "WSGI0574", "%s; the workers are told to leave", why);
-    for (unsigned g = 0; g < s->cfg->ngroups; g++) mw_board_close(s->cfg->groups[g].board);
-    for (size_t i = 0; i < s->cs.n; i++) step(s, &s->cs.v[i], MW_EV_STOP);
+    for (unsigned g = 0; g < s->cfg->ngroups; g++)
+        mw_board_close(s->cfg->groups[g].board);
+    for (size_t i = 0; i < s->cs.n; i++)
+        step(s, &s->cs.v[i], MW_EV_STOP);
 }
 
 static void signal_event(struct supervisor *s)
@@ -428,7 +457,8 @@ static void signal_event(struct supervisor *s)
     ssize_t n = read(s->signal_r, bytes, sizeof bytes);
 
     for (ssize_t i = 0; i < n; i++) {
-        if (bytes[i] == SIGTERM || bytes[i] == SIGINT) end(s, signal_name(bytes[i]));
+        if (bytes[i] == SIGTERM || bytes[i] == SIGINT)
+            end(s, signal_name(bytes[i]));
     }
     reap(s);
 }
@@ -443,8 +473,8 @@ static void log_overdue(struct supervisor *s, const struct mw_child *ch)
 
     if (ch->pol.state == MW_POL_STARTING)
         mw_log(MW_LOG_ERR, "WSGI0564",
-               "worker %u of group '%s' (pid %ld) was not ready within startup-timeout; %s", ch->slot,
-               name_of(s, ch), (long)ch->pid, now);
+               "worker %u of group '%s' (pid %ld) was not ready within startup-timeout; %s",
+               ch->slot, name_of(s, ch), (long)ch->pid, now);
     else
         mw_log(MW_LOG_WARNING, "WSGI0565",
                "worker %u of group '%s' (pid %ld) has not left in time (%s); %s", ch->slot,
@@ -472,9 +502,12 @@ static void tick(struct supervisor *s)
             forget_foreign(s, ch);
             step(s, ch, MW_EV_EXITED);
         }
-        if (now < ch->pol.due) continue;
-        if (mw_policy_alive(&ch->pol)) log_overdue(s, ch);
-        if (ch->pol.state == MW_POL_FOREIGN) forget_foreign(s, ch);
+        if (now < ch->pol.due)
+            continue;
+        if (mw_policy_alive(&ch->pol))
+            log_overdue(s, ch);
+        if (ch->pol.state == MW_POL_FOREIGN)
+            forget_foreign(s, ch);
         step(s, ch, MW_EV_TICK);
     }
 }
@@ -484,7 +517,8 @@ static void tick(struct supervisor *s)
 static int alive(const struct supervisor *s)
 {
     for (size_t i = 0; i < s->cs.n; i++) {
-        if (mw_policy_alive(&s->cs.v[i].pol)) return 1;
+        if (mw_policy_alive(&s->cs.v[i].pol))
+            return 1;
     }
     return 0;
 }
@@ -499,12 +533,15 @@ static uint64_t fill_poll(struct supervisor *s)
     for (size_t i = 0; i < s->cs.n; i++) {
         const struct mw_child *ch = &s->cs.v[i];
         short events = POLLIN;
-        if (ch->kept.n && ch->pol.state != MW_POL_STARTING) events |= POLLOUT;
+        if (ch->kept.n && ch->pol.state != MW_POL_STARTING)
+            events |= POLLOUT;
         s->pf[P_FIXED + i] = (struct pollfd){.fd = ch->control, .events = events};
-        if (ch->pol.due < due) due = ch->pol.due;
+        if (ch->pol.due < due)
+            due = ch->pol.due;
         if (ch->pol.state == MW_POL_FOREIGN) {
             uint64_t check = mw_clock_deadline(FOREIGN_CHECK_MS);
-            if (check < due) due = check;
+            if (check < due)
+                due = check;
         }
     }
     return due;
@@ -515,14 +552,17 @@ static int turn(struct supervisor *s)
     uint64_t due = fill_poll(s);
     int n = poll(s->pf, (nfds_t)(P_FIXED + s->cs.n), mw_clock_poll_ms(due));
 
-    if (n < 0 && errno != EINTR && errno != EAGAIN && errno != ENOMEM) return MW_EIO;
+    if (n < 0 && errno != EINTR && errno != EAGAIN && errno != ENOMEM)
+        return MW_EIO;
     if (n > 0) {
         for (size_t i = 0; i < s->cs.n; i++) {
             const struct pollfd *pf = &s->pf[P_FIXED + i];
             struct mw_child *ch = &s->cs.v[i];
-            if (pf->revents && ch->control >= 0) worker_event(s, ch, pf->revents);
+            if (pf->revents && ch->control >= 0)
+                worker_event(s, ch, pf->revents);
         }
-        if (s->pf[P_SIGNAL].revents) signal_event(s); /* after what the dead had to say */
+        if (s->pf[P_SIGNAL].revents)
+            signal_event(s); /* after what the dead had to say */
         if (s->handover_fd >= 0 && s->pf[P_HANDOVER].revents)
             handover_event(s, s->pf[P_HANDOVER].revents);
         if (s->life_fd >= 0 && s->pf[P_LIFE].revents &&
@@ -544,7 +584,8 @@ static void find_foreign(struct supervisor *s)
         struct mw_child *ch = &s->cs.v[i];
         struct mw_policy_limits lim = limits_of(s, ch);
         struct mw_board *board = group_of(s, ch)->board;
-        if (mw_board_slot(board, ch->slot, &info) || info.state == MW_SLOT_EMPTY) continue;
+        if (mw_board_slot(board, ch->slot, &info) || info.state == MW_SLOT_EMPTY)
+            continue;
         if (info.pid <= 0 || (kill(info.pid, 0) && errno == ESRCH)) {
             mw_board_empty(board, ch->slot);
             continue;
@@ -552,10 +593,11 @@ static void find_foreign(struct supervisor *s)
         mw_board_draining(board, ch->slot);
         ch->pid = info.pid;
         mw_policy_foreign(&ch->pol, &lim, mw_clock_ms());
-        mw_log(MW_LOG_NOTICE, "WSGI0572",
-               "worker %u of group '%s' (pid %ld) was left behind by another supervisor; its slot is "
-               "used again when it has left",
-               ch->slot, name_of(s, ch), (long)ch->pid);
+        mw_log(
+            MW_LOG_NOTICE, "WSGI0572",
+            "worker %u of group '%s' (pid %ld) was left behind by another supervisor; its slot is "
+            "used again when it has left",
+            ch->slot, name_of(s, ch), (long)ch->pid);
     }
 }
 
@@ -565,11 +607,13 @@ static void want(struct supervisor *s, unsigned group)
 
     for (; left > 0; left--) {
         struct mw_child *ch = mw_child_spare(&s->cs, group);
-        if (!ch) break;
+        if (!ch)
+            break;
         step(s, ch, MW_EV_WANT);
     }
     for (size_t i = s->cs.first[group]; left > 0 && i < s->cs.first[group + 1u]; i++) {
-        if (s->cs.v[i].pol.state != MW_POL_FOREIGN) continue;
+        if (s->cs.v[i].pol.state != MW_POL_FOREIGN)
+            continue;
         step(s, &s->cs.v[i], MW_EV_WANT);
         left--;
     }
@@ -580,19 +624,25 @@ static int open_all(struct supervisor *s)
     int p[2];
     int rv = mw_children_init(&s->cs, s->cfg);
 
-    if (rv) return rv;
+    if (rv)
+        return rv;
     s->pf = calloc(P_FIXED + s->cs.n, sizeof *s->pf);
-    if (!s->pf) return MW_ENOMEM;
+    if (!s->pf)
+        return MW_ENOMEM;
     rv = mw_io_pipe(p);
-    if (rv) return rv;
+    if (rv)
+        return rv;
     s->life_r = p[0], s->life_w = p[1];
     rv = mw_io_pipe(p);
-    if (rv) return rv;
+    if (rv)
+        return rv;
     s->signal_r = p[0], s->signal_w = p[1];
     rv = mw_io_nonblock(s->signal_r, 1);
-    if (rv) return rv;
+    if (rv)
+        return rv;
     rv = mw_io_nonblock(s->signal_w, 1);
-    if (rv) return rv;
+    if (rv)
+        return rv;
     signal_fd = s->signal_w;
     return 0;
 }
@@ -625,13 +675,16 @@ int mw_super_run(const struct mw_super_config *cfg)
                            .life_fd = cfg->life_fd};
     int rv = open_all(&s);
 
-    if (rv) goto out;
+    if (rv)
+        goto out;
     take_signals();
     find_foreign(&s);
-    for (unsigned g = 0; g < cfg->ngroups; g++) want(&s, g);
+    for (unsigned g = 0; g < cfg->ngroups; g++)
+        want(&s, g);
     while (!s.ending || alive(&s)) {
         rv = turn(&s);
-        if (rv) break;
+        if (rv)
+            break;
     }
 out:
     if (rv)

@@ -61,7 +61,8 @@ static enum mw_policy_act start(struct mw_policy *p, const struct mw_policy_limi
 static enum mw_policy_act start_at(struct mw_policy *p, const struct mw_policy_limits *lim,
                                    uint64_t at, uint64_t now)
 {
-    if (at <= now) return start(p, lim, now);
+    if (at <= now)
+        return start(p, lim, now);
     enter(p, MW_POL_WAITING, at);
     return MW_ACT_NONE;
 }
@@ -80,7 +81,8 @@ static enum mw_policy_act refuse(struct mw_policy *p, const struct mw_policy_lim
     return MW_ACT_REFUSE;
 }
 
-static enum mw_policy_act want(struct mw_policy *p, const struct mw_policy_limits *lim, uint64_t now)
+static enum mw_policy_act want(struct mw_policy *p, const struct mw_policy_limits *lim,
+                               uint64_t now)
 {
     p->wanted = 1;
     return start(p, lim, now);
@@ -132,7 +134,8 @@ static enum mw_policy_act stop_ready(struct mw_policy *p, const struct mw_policy
     return MW_ACT_DRAIN;
 }
 
-static enum mw_policy_act term(struct mw_policy *p, const struct mw_policy_limits *lim, uint64_t now)
+static enum mw_policy_act term(struct mw_policy *p, const struct mw_policy_limits *lim,
+                               uint64_t now)
 {
     (void)lim;
     enter(p, MW_POL_TERMED, later(now, MW_POLICY_TERM_MS));
@@ -186,9 +189,11 @@ static uint64_t backoff(struct mw_policy *p)
     if (p->fails >= MW_POLICY_FREE_DEATHS) {
         unsigned doubled = p->fails - MW_POLICY_FREE_DEATHS;
         ms = doubled < 16 ? (uint64_t)MW_POLICY_BACKOFF_MS << doubled : MW_POLICY_BACKOFF_MAX_MS;
-        if (ms > MW_POLICY_BACKOFF_MAX_MS) ms = MW_POLICY_BACKOFF_MAX_MS;
+        if (ms > MW_POLICY_BACKOFF_MAX_MS)
+            ms = MW_POLICY_BACKOFF_MAX_MS;
     }
-    if (p->fails < FAILS_MAX) p->fails++;
+    if (p->fails < FAILS_MAX)
+        p->fails++;
     return ms;
 }
 
@@ -199,7 +204,8 @@ static enum mw_policy_act exited(struct mw_policy *p, const struct mw_policy_lim
     uint64_t wait = 0;
 
     if (!p->ready_at) {
-        if (p->fails < MW_POLICY_FREE_DEATHS) p->fails = MW_POLICY_FREE_DEATHS;
+        if (p->fails < MW_POLICY_FREE_DEATHS)
+            p->fails = MW_POLICY_FREE_DEATHS;
         wait = backoff(p);
     } else if (now - p->ready_at >= MW_POLICY_SERVED_MS) {
         p->fails = 0;
@@ -221,24 +227,27 @@ static enum mw_policy_act freed(struct mw_policy *p, const struct mw_policy_limi
 /* -- the table -- */
 
 /* NULL: cannot happen, whatever workers and children do; a mistake in loop.c. */
+/* clang-format off */
 static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
     /*                    WANT        TICK     READY    FAILED   RECYCLE  HOSTILE  STOP           EXITED */
-    [MW_POL_IDLE] =     { want,       nothing, NULL,    NULL,    NULL,    NULL,    stop_empty,    NULL },
-    [MW_POL_WAITING] =  { nothing,    start,   NULL,    NULL,    NULL,    NULL,    stop_empty,    NULL },
+    [MW_POL_IDLE] =     { want,       nothing, NULL,    NULL,    NULL,    NULL,    stop_empty,    NULL   },
+    [MW_POL_WAITING] =  { nothing,    start,   NULL,    NULL,    NULL,    NULL,    stop_empty,    NULL   },
     [MW_POL_STARTING] = { want_later, term,    ready,   failed,  refuse,  blame,   stop_starting, exited },
     [MW_POL_READY] =    { want_later, nothing, refuse,  refuse,  recycle, blame,   stop_ready,    exited },
     [MW_POL_DRAINING] = { want_later, term,    refuse,  refuse,  nothing, blame,   stop_leaving,  exited },
     [MW_POL_TERMED] =   { want_later, kill_it, nothing, nothing, nothing, blame,   stop_leaving,  exited },
     [MW_POL_KILLED] =   { want_later, kill_it, nothing, nothing, nothing, nothing, stop_leaving,  exited },
-    [MW_POL_FOREIGN] =  { want_later, freed,   NULL,    NULL,    NULL,    NULL,    stop_leaving,  freed },
+    [MW_POL_FOREIGN] =  { want_later, freed,   NULL,    NULL,    NULL,    NULL,    stop_leaving,  freed  },
 };
+/* clang-format on */
 
 enum mw_policy_act mw_policy_step(struct mw_policy *p, const struct mw_policy_limits *lim,
                                   enum mw_policy_event ev, uint64_t now)
 {
     step_fn *fn = table[p->state][ev];
     assert(fn);
-    if (!fn || (ev == MW_EV_TICK && now < p->due)) return MW_ACT_NONE;
+    if (!fn || (ev == MW_EV_TICK && now < p->due))
+        return MW_ACT_NONE;
     return fn(p, lim, now);
 }
 

@@ -41,21 +41,22 @@ enum mw_policy_act {
     MW_ACT_REPLACE, /* as DRAIN, and mw_policy_succeed in another slot if one is free */
     MW_ACT_TERM,
     MW_ACT_KILL,
-    MW_ACT_REFUSE   /* not allowed in this state: the worker is broken or hostile, feed HOSTILE */
+    MW_ACT_REFUSE /* not allowed in this state: the worker is broken or hostile, feed HOSTILE */
 };
 #define MW_POL_ACTS (MW_ACT_REFUSE + 1)
 
 /* Milliseconds. */
-#define MW_POLICY_SERVED_MS 10000u   /* ready for so long: its death is no reason to wait */
-#define MW_POLICY_BACKOFF_MS 1000u   /* first wait; doubles ... */
+#define MW_POLICY_SERVED_MS 10000u      /* ready for so long: its death is no reason to wait */
+#define MW_POLICY_BACKOFF_MS 1000u      /* first wait; doubles ... */
 #define MW_POLICY_BACKOFF_MAX_MS 60000u /* ... up to this */
-#define MW_POLICY_FREE_DEATHS 3u     /* quick deaths in a row that are followed by a start at once */
-#define MW_POLICY_RECYCLE_MS 1000u   /* replacements of one place are at least so far apart */
-#define MW_POLICY_SLACK_MS 1000u     /* beyond what a worker was allowed, before SIGTERM */
-#define MW_POLICY_TERM_MS 2000u      /* from SIGTERM to SIGKILL */
-#define MW_POLICY_FAILED_MS 1000u    /* from FAILED to the exit */
-#define MW_POLICY_KILL_MS 5000u      /* between two SIGKILLs */
-#define MW_POLICY_FOREIGN_MS 15000u  /* beyond graceful and shutdown timeout of a worker left behind */
+#define MW_POLICY_FREE_DEATHS 3u   /* quick deaths in a row that are followed by a start at once */
+#define MW_POLICY_RECYCLE_MS 1000u /* replacements of one place are at least so far apart */
+#define MW_POLICY_SLACK_MS 1000u   /* beyond what a worker was allowed, before SIGTERM */
+#define MW_POLICY_TERM_MS 2000u    /* from SIGTERM to SIGKILL */
+#define MW_POLICY_FAILED_MS 1000u  /* from FAILED to the exit */
+#define MW_POLICY_KILL_MS 5000u    /* between two SIGKILLs */
+#define MW_POLICY_FOREIGN_MS \
+    15000u /* beyond graceful and shutdown timeout of a worker left behind */
 
 /* Of one group, from its specification. */
 struct mw_policy_limits {
@@ -86,7 +87,8 @@ MW_MUST_CHECK enum mw_policy_act mw_policy_step(struct mw_policy *p,
 
 /* After REPLACE of `old`: `heir`, an idle slot, takes its place and its history. What to do with it. */
 MW_MUST_CHECK enum mw_policy_act mw_policy_succeed(struct mw_policy *heir, struct mw_policy *old,
-                                                   const struct mw_policy_limits *lim, uint64_t now);
+                                                   const struct mw_policy_limits *lim,
+                                                   uint64_t now);
 
 /* True while there is a process of this supervisor in the slot. */
 int mw_policy_alive(const struct mw_policy *p);

@@ -21,7 +21,7 @@
 #include "io.h"
 
 #define IDENTITY_ENV "MW_WORKER" /* "group slot incarnation", decimal; worker/main.c reads it */
-#define ABOVE 64                 /* where descriptors are parked while the fixed ones are laid out */
+#define ABOVE 64 /* where descriptors are parked while the fixed ones are laid out */
 
 /* The specification as a file of its own, so that no worker can change what the next one reads. */
 static int spec_file(const struct mw_spec *spec, int *fd_r)
@@ -32,14 +32,17 @@ static int spec_file(const struct mw_spec *spec, int *fd_r)
     *fd_r = -1;
     mw_buf_init(&b, MW_SPEC_MAX);
     rv = mw_spec_encode(&b, spec);
-    if (rv) goto out;
+    if (rv)
+        goto out;
     rv = mw_io_memfd("wsgi-spec", mw_buf_size(&b), fd_r);
-    if (rv) goto out;
+    if (rv)
+        goto out;
     const uint8_t *p = mw_buf_data(&b);
     size_t left = mw_buf_size(&b);
     while (left > 0) {
         ssize_t n = write(*fd_r, p, left);
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0) {
             rv = MW_EIO;
             goto out;
@@ -47,12 +50,14 @@ static int spec_file(const struct mw_spec *spec, int *fd_r)
         p += n;
         left -= (size_t)n;
     }
-    if (lseek(*fd_r, 0, SEEK_SET) < 0) rv = MW_EIO;
+    if (lseek(*fd_r, 0, SEEK_SET) < 0)
+        rv = MW_EIO;
 #ifdef F_ADD_SEALS
     (void)fcntl(*fd_r, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 #endif
 out:
-    if (rv) mw_io_close(fd_r);
+    if (rv)
+        mw_io_close(fd_r);
     mw_buf_fini(&b);
     return rv;
 }
@@ -71,7 +76,8 @@ static void fail(int control, const struct mw_ctl *who, const char *what, const 
     ctl.text.p = text;
     ctl.text.n = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
     int n = mw_ctl_encode(msg, &ctl);
-    if (n > 0) (void)!mw_io_send_msg(control, msg, (size_t)n, -1);
+    if (n > 0)
+        (void)!mw_io_send_msg(control, msg, (size_t)n, -1);
     _exit(127);
 }
 
@@ -80,7 +86,8 @@ static void default_signals(void)
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
 
-    for (int s = 1; s < NSIG; s++) (void)sigaction(s, &dfl, NULL);
+    for (int s = 1; s < NSIG; s++)
+        (void)sigaction(s, &dfl, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -92,10 +99,12 @@ static int lay_out(const int src[], int target[], size_t n)
 
     for (size_t i = 0; i < n; i++) {
         parked[i] = fcntl(src[i], F_DUPFD_CLOEXEC, ABOVE);
-        if (parked[i] < 0) return MW_EIO;
+        if (parked[i] < 0)
+            return MW_EIO;
     }
     for (size_t i = 0; i < n; i++) {
-        if (dup2(parked[i], target[i]) < 0) return MW_EIO;
+        if (dup2(parked[i], target[i]) < 0)
+            return MW_EIO;
     }
     mw_io_close_from(MW_WFD_FIRST + MW_WFD_COUNT);
     return 0;
@@ -106,7 +115,8 @@ static int wait_for_incarnation(int control, uint32_t *out)
     int none = -1;
     int rv = mw_io_wait(control, POLLIN, UINT64_MAX);
 
-    if (rv) return rv;
+    if (rv)
+        return rv;
     ssize_t n = mw_io_recv_msg(control, out, sizeof *out, &none);
     mw_io_close(&none);
     return n == (ssize_t)sizeof *out ? 0 : MW_ECLOSED;
@@ -127,14 +137,16 @@ static void become_worker(const struct mw_spawn *s, int control, int spec_fd)
     char title[256];
 
     default_signals();
-    if (null_fd < 0) fail(control, &who, "could not open", "/dev/null");
+    if (null_fd < 0)
+        fail(control, &who, "could not open", "/dev/null");
     int log_fd = s->group->log_fd >= 0 ? s->group->log_fd : null_fd;
-    const int src[] = {null_fd, log_fd,  log_fd, control,
-                       s->life_fd, mw_board_fd(s->group->board), spec_fd};
+    const int src[] = {null_fd, log_fd, log_fd, control, s->life_fd, mw_board_fd(s->group->board),
+                       spec_fd};
     if (lay_out(src, target, MW_ARRAY_LEN(src)))
         fail(control, &who, "could not lay out the descriptors of", s->worker_path);
     /* Not before: the supervisor must be able to close its side of a process that got so far. */
-    if (wait_for_incarnation(MW_WFD_CONTROL, &who.incarnation)) _exit(0);
+    if (wait_for_incarnation(MW_WFD_CONTROL, &who.incarnation))
+        _exit(0);
     set_identity(&who);
     if (s->group->spec->display_name)
         snprintf(title, sizeof title, "%s", s->group->spec->display_name);
@@ -152,11 +164,14 @@ int mw_spawn(const struct mw_spawn *s, pid_t *pid_r, int *control_r)
     int spec_fd = -1;
     int rv = spec_file(s->group->spec, &spec_fd);
 
-    if (rv) goto out;
+    if (rv)
+        goto out;
     rv = mw_io_socketpair(SOCK_SEQPACKET, pair);
-    if (rv) goto out;
+    if (rv)
+        goto out;
     rv = mw_io_nonblock(pair[0], 1);
-    if (rv) goto out;
+    if (rv)
+        goto out;
     /* A signal meant for the new process must not run the supervisor's handler in it. */
     sigset_t all, before;
     sigfillset(&all);

@@ -1,0 +1,57 @@
+/*
+ * chan_sock.h: the request channel over one connection to an httpd child. One per connection, used for
+ * one request after the other, by one thread at a time (mw_chan_log of other threads excepted).
+ *
+ * Everything the child sends is checked: what does not fit the state of the request breaks the
+ * connection (mw_chan_sock_broken), never the process.
+ */
+#ifndef MW_CHAN_SOCK_H
+#define MW_CHAN_SOCK_H
+
+#include <pthread.h>
+
+#include "board.h"
+#include "chan.h"
+#include "link.h"
+
+struct mw_chan_sock {
+    struct mw_chan chan;    /* first: the engine's handle */
+    struct mw_link *link;   /* borrowed */
+    struct mw_board *board; /* borrowed */
+    unsigned slot;
+
+    struct mw_buf block; /* the request block; req points into it */
+    struct mw_req req;
+
+    int open;       /* BODY and BODY_END may come; stays set after END if the body was not read */
+    int asked;      /* a WANT is not answered yet */
+    int64_t credit; /* body bytes that the child may still send */
+    int body_err;   /* once the body is over: 0 or an MW_E* that every read repeats */
+    const uint8_t *got; /* bytes of the last BODY not yet read; borrowed from the link */
+    size_t got_n;
+
+    int may_abort;    /* one ABORT per request, which may cross our END */
+    int client_gone;  /* it came */
+    unsigned flushes; /* of this request */
+    int broken;       /* MW_E*: the child sent what it must not, or the connection failed */
+
+    pthread_mutex_t log_lock; /* guards ended: no LOG may follow END */
+    int ended;
+};
+
+void mw_chan_sock_init(struct mw_chan_sock *cs, struct mw_link *link, struct mw_board *board,
+                       unsigned slot);
+void mw_chan_sock_fini(struct mw_chan_sock *cs);
+
+/* Take what has come; never waits. 0: cs->chan is open for a new request and counted on the board.
+ * MW_EAGAIN: no whole request yet. MW_ECLOSED: the child has closed the connection. Anything else: the
+ * connection is to be dropped. */
+MW_MUST_CHECK int mw_chan_sock_accept(struct mw_chan_sock *cs);
+
+/* After the channel's end: 0 if the connection is good for another request, else why not. */
+MW_MUST_CHECK int mw_chan_sock_broken(const struct mw_chan_sock *cs);
+
+/* Give back large buffers. */
+void mw_chan_sock_trim(struct mw_chan_sock *cs);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * intake.c: one epoll for all connections. Each is armed for one event (EPOLLONESHOT), so that exactly
+ * one thread has it.
+ */
+#include "intake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "io.h"
+
+#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLONESHOT)
+
+int mw_intake_init(struct mw_intake *in)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
+    int p[2];
+    int rv = mw_io_pipe(p);
+
+    *in = (struct mw_intake){.epoll_fd = -1, .stop_r = p[0], .stop_w = p[1]};
+    if (rv)
+        return rv;
+    in->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (in->epoll_fd < 0 || epoll_ctl(in->epoll_fd, EPOLL_CTL_ADD, in->stop_r, &ev)) {
+        mw_intake_fini(in);
+        return MW_EIO;
+    }
+    return 0;
+}
+
+void mw_intake_fini(struct mw_intake *in)
+{
+    mw_io_close(&in->epoll_fd);
+    mw_io_close(&in->stop_r);
+    mw_io_close(&in->stop_w);
+}
+
+static int is_local_stream(int fd)
+{
+    int domain = 0, type = 0;
+    socklen_t n = sizeof domain;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_UNIX)
+        return 0;
+    n = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+}
+
+static void destroy(struct mw_conn *c)
+{
+    mw_chan_sock_fini(&c->sock);
+    mw_link_fini(&c->link);
+    free(c);
+}
+
+int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_board *board,
+                  unsigned slot, const struct mw_hello *hello)
+{
+    struct epoll_event ev = {.events = EVENTS};
+    struct mw_conn *c = NULL;
+    int rv = is_local_stream(fd) ? 0 : MW_EINVAL;
+
+    if (rv == 0 && mw_intake_conns(in) >= MW_INTAKE_CONNS_MAX)
+        rv = MW_ELIMIT;
+    if (rv == 0)
+        rv = mw_io_nonblock(fd, 0); /* the link waits in its calls */
+    if (rv == 0 && !(c = malloc(sizeof *c)))
+        rv = MW_ENOMEM;
+    if (rv) {
+        mw_io_close(&fd);
+        return rv;
+    }
+    mw_link_init(&c->link, fd, timeout_ms);
+    mw_chan_sock_init(&c->sock, &c->link, board, slot);
+    rv = mw_link_put_hello(&c->link, hello);
+    if (rv == 0) {
+        ev.data.ptr = c;
+        __atomic_add_fetch(&in->conns, 1, __ATOMIC_RELAXED);
+        if (epoll_ctl(in->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+            return 0;
+        __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
+        rv = MW_EIO;
+    }
+    destroy(c);
+    return rv;
+}
+
+int mw_intake_next(struct mw_intake *in, struct mw_conn **out)
+{
+    struct epoll_event ev;
+
+    for (;;) {
+        int n = epoll_wait(in->epoll_fd, &ev, 1, -1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return MW_EIO;
+        if (n == 0)
+            continue;
+        *out = ev.data.ptr;
+        return *out ? 0 : MW_ECLOSED;
+    }
+}
+
+void mw_intake_put_back(struct mw_intake *in, struct mw_conn *c)
+{
+    struct epoll_event ev = {.events = EVENTS, .data.ptr = c};
+    if (epoll_ctl(in->epoll_fd, EPOLL_CTL_MOD, c->link.fd, &ev))
+        mw_intake_drop(in, c);
+}
+
+void mw_intake_drop(struct mw_intake *in, struct mw_conn *c)
+{
+    (void)epoll_ctl(in->epoll_fd, EPOLL_CTL_DEL, c->link.fd, NULL); /* the peer may hold a copy */
+    destroy(c);
+    __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
+}
+
+void mw_intake_stop(struct mw_intake *in)
+{
+    mw_io_close(&in->stop_w);
+}
+
+unsigned mw_intake_conns(const struct mw_intake *in)
+{
+    return __atomic_load_n(&in->conns, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,558 @@
+/*
+ * main.c: wsgi-worker, one process of a daemon group. Executed by the supervisor with the descriptors of
+ * enum mw_worker_fd and its identity in MW_WORKER; not meant to be called by people.
+ *
+ * Start-up is the list of steps below: the first that fails ends the process, and the supervisor logs
+ * which one it was and why. Then the main thread waits for connections and for the end, the threads of
+ * pool.c do the work. The main thread is Python's main thread.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "clock.h"
+#include "ctl.h"
+#include "intake.h"
+#include "io.h"
+#include "log.h"
+#include "pool.h"
+#include "py.h"
+#include "sandbox.h"
+#include "spec.h"
+#include "stderr_log.h"
+
+#define IDENTITY_ENV "MW_WORKER" /* "group slot incarnation", decimal; super/spawn.c sets it */
+#define SOCKET_TIMEOUT_MS 300000 /* if the specification leaves it to httpd, whose own is shorter */
+#define LEAVE_CHECK_MS 20        /* how often a draining worker looks whether it may leave */
+#define CLAIM_LINGER_MS 500      /* how long a claim without any connection keeps it from leaving */
+#define ALONE_SLACK_S 4          /* without a supervisor: beyond the timeouts, then SIGALRM */
+#define MESSAGES_AT_ONCE 64
+#define WAKE 0 /* byte in the signal pipe that is no signal: look at the state */
+#define WHY_MAX 1024
+
+/* Of the signal handler, which has no argument: its pipe, whether the process is leaving already, and
+ * the runtime that can dump stacks. */
+static volatile sig_atomic_t signal_fd = -1;
+static volatile sig_atomic_t leaving;
+static const struct mw_py_runtime *volatile dumper;
+
+enum recycle { RECYCLE_NO, RECYCLE_BUSY, RECYCLE_ASKED /* recycle_why may be read */ };
+
+struct worker {
+    unsigned group, slot;
+    uint32_t incarnation;
+    struct mw_buf spec_bytes; /* spec borrows them */
+    struct mw_spec spec;
+    struct mw_sandbox sandbox;
+    const struct mw_py_runtime *runtime;
+    struct mw_board *board;
+    struct mw_intake intake;
+    struct mw_pool pool;
+    int signal_r;
+    int control; /* -1: closed */
+    int life;    /* -1: at its end */
+
+    uint64_t drain_since; /* 0: serves */
+    uint64_t drain_until;
+    int recycle; /* atomic; enum recycle */
+    char recycle_why[MW_CTL_TEXT_MAX + 1];
+};
+
+typedef int step_fn(struct worker *w, char *why, size_t cap);
+
+/* -- talking to the supervisor -- */
+
+static int tell(struct worker *w, uint8_t type, const char *text)
+{
+    uint8_t msg[MW_CTL_MAX];
+    size_t len = strlen(text);
+    struct mw_ctl ctl = {.type = type,
+                         .group = (uint16_t)w->group,
+                         .slot = (uint16_t)w->slot,
+                         .incarnation = w->incarnation,
+                         .text = {text, len < MW_CTL_TEXT_MAX ? len : MW_CTL_TEXT_MAX}};
+    int n = mw_ctl_encode(msg, &ctl);
+
+    return n < 0 ? n : mw_io_send_msg(w->control, msg, (size_t)n, -1);
+}
+
+/* -- start-up, one function per step -- */
+
+static int because(char *why, size_t cap, const char *what)
+{
+    snprintf(why, cap, "%s: %s", what, strerror(errno));
+    return MW_EIO;
+}
+
+static int read_identity(struct worker *w, char *why, size_t cap)
+{
+    const char *text = getenv(IDENTITY_ENV);
+    int used = 0;
+
+    if (!text || sscanf(text, "%u %u %u%n", &w->group, &w->slot, &w->incarnation, &used) != 3 ||
+        text[used] != '\0') {
+        snprintf(why, cap, "%s is not set: only the module's supervisor starts this program",
+                 IDENTITY_ENV);
+        return MW_EINVAL;
+    }
+    unsetenv(IDENTITY_ENV);
+    return 0;
+}
+
+static int is_kind(int fd, mode_t kind)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == kind;
+}
+
+static int check_descriptors(struct worker *w, char *why, size_t cap)
+{
+    int type = 0;
+    socklen_t n = sizeof type;
+
+    if (getsockopt(MW_WFD_CONTROL, SOL_SOCKET, SO_TYPE, &type, &n) || type != SOCK_SEQPACKET ||
+        !is_kind(MW_WFD_LIFE, S_IFIFO) || !is_kind(MW_WFD_BOARD, S_IFREG) ||
+        !is_kind(MW_WFD_SPEC, S_IFREG)) {
+        snprintf(why, cap, "descriptors %d to %d are not what the supervisor passes", MW_WFD_FIRST,
+                 MW_WFD_FIRST + MW_WFD_COUNT - 1);
+        return MW_EINVAL;
+    }
+    for (int fd = MW_WFD_FIRST; fd < MW_WFD_FIRST + MW_WFD_COUNT; fd++) {
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC))
+            return because(why, cap, "close-on-exec");
+    }
+    mw_io_close_from(MW_WFD_FIRST + MW_WFD_COUNT);
+    w->control = MW_WFD_CONTROL;
+    w->life = MW_WFD_LIFE;
+    return 0;
+}
+
+static int read_spec(struct worker *w, char *why, size_t cap)
+{
+    int fd = MW_WFD_SPEC;
+    int rv = 0;
+
+    mw_buf_init(&w->spec_bytes, MW_SPEC_MAX);
+    for (;;) {
+        uint8_t *to = mw_buf_reserve(&w->spec_bytes, 4096);
+        if (!to) {
+            rv = w->spec_bytes.err;
+            break;
+        }
+        ssize_t n = pread(fd, to, 4096, (off_t)mw_buf_size(&w->spec_bytes));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return because(why, cap, "read");
+        if (n == 0)
+            break;
+        mw_buf_commit(&w->spec_bytes, (size_t)n);
+    }
+    mw_io_close(&fd);
+    if (rv == 0)
+        rv = mw_spec_decode(&w->spec, mw_buf_data(&w->spec_bytes), mw_buf_size(&w->spec_bytes));
+    if (rv)
+        snprintf(why, cap, "it cannot be read: %s", mw_err_text(rv));
+    w->sandbox.spec = &w->spec;
+    return rv;
+}
+
+static int open_log(struct worker *w, char *why, size_t cap)
+{
+    (void)why, (void)cap;
+    mw_log_set(mw_stderr_log_line, NULL, (int)w->spec.log_level);
+    return 0;
+}
+
+/* While still root and outside of any chroot; the file is httpd's, as this program is. */
+static int load_runtime(struct worker *w, char *why, size_t cap)
+{
+    const struct mw_py_runtime *rt;
+    void *so;
+
+    if (!w->spec.runtime) {
+        snprintf(why, cap, "the group has no Python runtime");
+        return MW_ENOENT;
+    }
+    so = dlopen(w->spec.runtime, RTLD_NOW | RTLD_GLOBAL);
+    rt = so ? dlsym(so, MW_PY_SYMBOL) : NULL;
+    if (!rt) {
+        snprintf(why, cap, "%s; build it with ./dev build --python PATH", dlerror());
+        return MW_ENOENT;
+    }
+    if (rt->abi != MW_PY_ABI) {
+        snprintf(why, cap, "%s is of another version of this module (%u, not %u); build it again",
+                 w->spec.runtime, rt->abi, MW_PY_ABI);
+        return MW_EINVAL;
+    }
+    w->runtime = rt;
+    return 0;
+}
+
+static int find_groups(struct worker *w, char *why, size_t cap)
+{
+    return mw_sandbox_find_groups(&w->sandbox, why, cap);
+}
+
+static int set_environment(struct worker *w, char *why, size_t cap)
+{
+    return mw_sandbox_environment(&w->sandbox, why, cap);
+}
+
+static int enter_chroot(struct worker *w, char *why, size_t cap)
+{
+    return mw_sandbox_chroot(&w->sandbox, why, cap);
+}
+
+static int drop_privileges(struct worker *w, char *why, size_t cap)
+{
+    return mw_sandbox_drop(&w->sandbox, why, cap);
+}
+
+static int set_umask(struct worker *w, char *why, size_t cap)
+{
+    return mw_sandbox_umask(&w->sandbox, why, cap);
+}
+
+static int enter_home(struct worker *w, char *why, size_t cap)
+{
+    return mw_sandbox_enter_home(&w->sandbox, why, cap);
+}
+
+static int attach_board(struct worker *w, char *why, size_t cap)
+{
+    struct mw_slot_info info;
+    int rv = mw_board_attach(&w->board, MW_WFD_BOARD);
+
+    if (rv == 0)
+        rv = mw_board_slot(w->board, w->slot, &info);
+    if (rv)
+        snprintf(why, cap, "%s", mw_err_text(rv));
+    return rv;
+}
+
+static int open_intake(struct worker *w, char *why, size_t cap)
+{
+    int rv = mw_intake_init(&w->intake);
+    return rv ? because(why, cap, "epoll") : 0;
+}
+
+static void python_line(void *ctx, int level, const char *line, size_t n)
+{
+    (void)ctx;
+    mw_log(level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
+}
+
+static int start_python(struct worker *w, char *why, size_t cap)
+{
+    const struct mw_spec *spec = &w->spec;
+    struct mw_py_config cfg = {.home = spec->python_home,
+                               .path = spec->python_path,
+                               .cwd_path = spec->home,
+                               .process_group = spec->name,
+                               .threads = (unsigned)spec->threads,
+                               .processes = mw_spec_processes(spec),
+                               .main_alias = 1,
+                               .server_banner = "",
+                               .log = python_line};
+
+    why[0] = '\0';
+    int rv = w->runtime->start(&cfg, why, cap);
+    if (rv && !why[0])
+        snprintf(why, cap, "%s", mw_err_text(rv));
+    return rv;
+}
+
+/* A script that fails is logged by the runtime, and again at each request for it; the others serve. */
+static int preload(struct worker *w, char *why, size_t cap)
+{
+    (void)why, (void)cap;
+    for (uint32_t i = 0; i < w->spec.npreload; i++) {
+        const struct mw_preload *p = &w->spec.preload[i];
+        (void)w->runtime->preload(p->script, p->app_group, p->explicit_group);
+    }
+    return 0;
+}
+
+static void on_signal(int sig)
+{
+    int saved = errno;
+    unsigned char byte = (unsigned char)sig;
+
+    /* The second time somebody insists: the main thread may be where no pipe is read. */
+    if (leaving && sig != SIGUSR1) {
+        if (dumper)
+            dumper->dump(STDERR_FILENO);
+        _exit(1);
+    }
+    (void)!write(signal_fd, &byte, 1);
+    errno = saved;
+}
+
+static int watch_signals(struct worker *w, char *why, size_t cap)
+{
+    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1};
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    int p[2];
+
+    if (mw_io_pipe(p) || mw_io_nonblock(p[0], 1) || mw_io_nonblock(p[1], 1))
+        return because(why, cap, "pipe");
+    w->signal_r = p[0];
+    signal_fd = p[1];
+    dumper = w->runtime;
+    sigemptyset(&sa.sa_mask);
+    for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++) {
+        if (sigaction(ours[i], &sa, NULL))
+            return because(why, cap, "sigaction");
+    }
+    return 0;
+}
+
+static void wake_main(void)
+{
+    unsigned char byte = WAKE;
+    (void)!write(signal_fd, &byte, 1);
+}
+
+static void recycle(void *ctx, const char *why)
+{
+    struct worker *w = ctx;
+    int expected = RECYCLE_NO;
+
+    if (!__atomic_compare_exchange_n(&w->recycle, &expected, RECYCLE_BUSY, 0, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return;
+    snprintf(w->recycle_why, sizeof w->recycle_why, "%s", why);
+    __atomic_store_n(&w->recycle, RECYCLE_ASKED, __ATOMIC_RELEASE);
+    wake_main();
+}
+
+static int start_threads(struct worker *w, char *why, size_t cap)
+{
+    struct mw_pool_config cfg = {.runtime = w->runtime,
+                                 .intake = &w->intake,
+                                 .board = w->board,
+                                 .slot = w->slot,
+                                 .threads = (unsigned)w->spec.threads,
+                                 .stack_size = (size_t)w->spec.stack_size,
+                                 .recycle = recycle,
+                                 .ctx = w};
+
+    if (mw_pool_start(&w->pool, &cfg))
+        return because(why, cap, "pthread_create");
+    return 0;
+}
+
+static int report_ready(struct worker *w, char *why, size_t cap)
+{
+    int rv = tell(w, MW_CTL_READY, "");
+    if (rv)
+        snprintf(why, cap, "the supervisor does not listen: %s", mw_err_text(rv));
+    return rv;
+}
+
+/* Up to "drop privileges" the process may be root; after it nothing is done with more rights than the
+ * application has. Not a line of Python runs before. */
+static const struct {
+    const char *name;
+    step_fn *fn;
+} steps[] = {
+    {"read the identity", read_identity},
+    {"check the descriptors", check_descriptors},
+    {"read the specification", read_spec},
+    {"open the log", open_log},
+    {"attach the board", attach_board},
+    {"load the Python runtime", load_runtime},
+    {"set the environment", set_environment},
+    {"find the user's groups", find_groups},
+    {"enter the chroot", enter_chroot},
+    {"drop privileges", drop_privileges},
+    {"set the umask", set_umask},
+    {"enter the working directory", enter_home},
+    {"open the intake", open_intake},
+    {"start Python", start_python},
+    {"preload scripts", preload},
+    {"watch signals", watch_signals},
+    {"start threads", start_threads},
+    {"report ready", report_ready},
+};
+
+static int start_up(struct worker *w)
+{
+    char why[WHY_MAX], line[WHY_MAX + 64];
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(steps); i++) {
+        why[0] = '\0';
+        if (steps[i].fn(w, why, sizeof why) == 0)
+            continue;
+        snprintf(line, sizeof line, "could not %s: %s", steps[i].name, why);
+        if (w->control < 0 || tell(w, MW_CTL_FAILED, line))
+            dprintf(STDERR_FILENO, "wsgi-worker: %s\n", line);
+        return MW_EIO;
+    }
+    return 0;
+}
+
+/* -- serving -- */
+
+static void drain(struct worker *w, int64_t limit_ms)
+{
+    if (w->drain_since)
+        return;
+    w->drain_since = mw_clock_ms();
+    if (!w->drain_since)
+        w->drain_since = 1;
+    w->drain_until = mw_clock_deadline((uint64_t)limit_ms);
+    leaving = 1;
+    mw_board_draining(w->board, w->slot);
+}
+
+/* Nobody is left who would insist: the kernel has to. */
+static void drain_alone(struct worker *w)
+{
+    int64_t ms = w->spec.graceful_timeout_ms + w->spec.shutdown_timeout_ms;
+
+    mw_io_close(&w->life);
+    signal(SIGALRM, SIG_DFL);
+    alarm((unsigned)(ms / 1000) + ALONE_SLACK_S);
+    drain(w, w->spec.graceful_timeout_ms);
+}
+
+/* By this process's own decision: the supervisor is to put another one in its place. */
+static void drain_and_tell(struct worker *w, const char *why, int64_t limit_ms)
+{
+    if (w->drain_since)
+        return;
+    if (w->control >= 0)
+        (void)!tell(w, MW_CTL_RECYCLE, why);
+    drain(w, limit_ms);
+}
+
+static void serve(struct worker *w, int fd)
+{
+    const struct mw_hello hello = {.version = MW_WIRE_VERSION,
+                                   .pid = (uint32_t)getpid(),
+                                   .incarnation = w->incarnation,
+                                   .data_max = MW_FRAME_DATA_MAX};
+    int64_t timeout = w->spec.socket_timeout_ms > 0 ? w->spec.socket_timeout_ms : SOCKET_TIMEOUT_MS;
+    int rv = mw_intake_add(&w->intake, fd, timeout, w->board, w->slot, &hello);
+
+    if (rv)
+        mw_log(MW_LOG_ERR, "WSGI0579", "a connection from an httpd child was refused: %s",
+               mw_err_text(rv));
+}
+
+/* One message; false when there is none now. */
+static int read_control(struct worker *w)
+{
+    uint8_t msg[MW_CTL_MAX];
+    struct mw_ctl ctl;
+    int fd = -1;
+    ssize_t n = mw_io_recv_msg(w->control, msg, sizeof msg, &fd);
+
+    if (n == MW_EAGAIN)
+        return 0;
+    if (n == MW_ECLOSED || n == MW_EIO) { /* the life pipe says the same */
+        mw_io_close(&w->control);
+        drain_alone(w);
+        return 0;
+    }
+    if (n > 0 && !mw_ctl_decode(&ctl, msg, (size_t)n)) {
+        if (ctl.type == MW_CTL_SERVE && fd >= 0) {
+            serve(w, fd);
+            fd = -1;
+        } else if (ctl.type == MW_CTL_DRAIN) {
+            drain(w, w->spec.graceful_timeout_ms);
+        }
+    }
+    mw_io_close(&fd);
+    return 1;
+}
+
+static void read_signals(struct worker *w)
+{
+    unsigned char bytes[64];
+    ssize_t n = read(w->signal_r, bytes, sizeof bytes);
+
+    for (ssize_t i = 0; i < n; i++) {
+        if (bytes[i] == SIGUSR1)
+            drain_and_tell(w, "it got SIGUSR1", w->spec.graceful_timeout_ms);
+        else if (bytes[i] != WAKE)
+            drain_and_tell(w, "it was told to end by a signal", w->spec.shutdown_timeout_ms);
+    }
+    if (__atomic_load_n(&w->recycle, __ATOMIC_ACQUIRE) == RECYCLE_ASKED)
+        drain_and_tell(w, w->recycle_why, w->spec.graceful_timeout_ms);
+}
+
+/* A claim on this worker is a request that is on its way. Without any connection it is one whose owner
+ * is gone, or whose connection comes very soon. */
+static int may_leave(const struct worker *w)
+{
+    struct mw_slot_info info;
+    uint64_t now = mw_clock_ms();
+
+    if (now >= w->drain_until)
+        return 1;
+    if (mw_pool_running(&w->pool) > 0)
+        return 0;
+    if (mw_board_slot(w->board, w->slot, &info) || info.claimed == 0)
+        return 1;
+    if (w->life < 0 && mw_intake_conns(&w->intake) == 0)
+        return 1;
+    return mw_intake_conns(&w->intake) == 0 && now - w->drain_since >= CLAIM_LINGER_MS;
+}
+
+static void work(struct worker *w)
+{
+    struct pollfd pf[3];
+
+    while (!w->drain_since || !may_leave(w)) {
+        pf[0] = (struct pollfd){.fd = w->signal_r, .events = POLLIN};
+        pf[1] = (struct pollfd){.fd = w->control, .events = POLLIN};
+        pf[2] = (struct pollfd){.fd = w->life, .events = POLLIN};
+        if (poll(pf, 3, w->drain_since ? LEAVE_CHECK_MS : -1) <= 0)
+            continue;
+        if (pf[0].revents)
+            read_signals(w);
+        for (int i = 0; pf[1].revents && i < MESSAGES_AT_ONCE && w->control >= 0; i++) {
+            if (!read_control(w))
+                break;
+        }
+        if (pf[2].revents && w->life >= 0)
+            drain_alone(w);
+    }
+}
+
+static void leave(struct worker *w)
+{
+    unsigned running = mw_pool_running(&w->pool);
+
+    if (running)
+        mw_log(MW_LOG_WARNING, "WSGI0580",
+               "%u request%s still running after graceful-timeout; cut when the process ends",
+               running, running == 1 ? " is" : "s are");
+    mw_intake_stop(&w->intake);
+    w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms);
+}
+
+int main(void)
+{
+    struct worker w = {.signal_r = -1, .control = -1, .life = -1};
+
+    signal(SIGPIPE, SIG_IGN);
+    if (start_up(&w))
+        return 1;
+    work(&w);
+    leave(&w);
+    /* No destructor, no finaliser: what must be flushed has been. */
+    _exit(0);
+}

@@ -1,0 +1,105 @@
+/*
+ * pool.c: what a request thread does. Nothing a connection brings may end the thread.
+ */
+#include "pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "log.h"
+
+#define WHY_MAX 400
+
+static void reload(struct mw_pool *p, struct mw_chan_sock *cs)
+{
+    char why[WHY_MAX];
+
+    /* First the board, so that the next claim is not for this process again. */
+    mw_board_draining(p->cfg.board, p->cfg.slot);
+    snprintf(why, sizeof why, "script changed: %.*s", WHY_MAX - 32, cs->req.script.p);
+    p->cfg.recycle(p->cfg.ctx, why);
+    mw_chan_end(&cs->chan, MW_END_RELOAD);
+}
+
+static void serve_request(struct mw_pool *p, struct mw_chan_sock *cs)
+{
+    const struct mw_py_runtime *rt = p->cfg.runtime;
+
+    __atomic_add_fetch(&p->running, 1, __ATOMIC_RELAXED);
+    if (cs->req.flags & MW_REQ_RELOAD && rt->stale(&cs->req))
+        reload(p, cs);
+    else
+        rt->serve(&cs->chan);
+    mw_chan_end(&cs->chan, MW_END_FAILED); /* no effect if it was ended, as it must have been */
+    __atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED);
+    mw_chan_sock_trim(cs);
+}
+
+static void log_dropped(int rv)
+{
+    if (rv == MW_ECLOSED || rv == MW_EABORT)
+        return; /* the ordinary end of a connection */
+    mw_log(MW_LOG_ERR, "WSGI0576", "a connection from an httpd child was dropped: %s",
+           mw_err_text(rv));
+}
+
+static void serve_connection(struct mw_pool *p, struct mw_conn *c)
+{
+    int rv;
+
+    do {
+        rv = mw_chan_sock_accept(&c->sock);
+        if (rv)
+            break;
+        serve_request(p, &c->sock);
+        rv = mw_chan_sock_broken(&c->sock);
+    } while (rv == 0 && mw_link_has_input(&c->link));
+    if (rv == 0 || rv == MW_EAGAIN) {
+        mw_intake_put_back(p->cfg.intake, c);
+    } else {
+        log_dropped(rv);
+        mw_intake_drop(p->cfg.intake, c);
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    struct mw_pool *p = arg;
+    struct mw_conn *c;
+    int rv;
+
+    (void)pthread_setname_np(pthread_self(), "wsgi-request");
+    while ((rv = mw_intake_next(p->cfg.intake, &c)) == 0)
+        serve_connection(p, c);
+    if (rv != MW_ECLOSED)
+        mw_log(MW_LOG_CRIT, "WSGI0577", "a request thread cannot wait for connections and ends: %s",
+               mw_err_text(rv));
+    return NULL;
+}
+
+/* Signals are not blocked in these threads: what an application executes would inherit that, and could
+ * not be terminated. The worker's handlers may run in any thread. */
+int mw_pool_start(struct mw_pool *p, const struct mw_pool_config *cfg)
+{
+    pthread_attr_t attr;
+    int rc;
+
+    p->cfg = *cfg;
+    p->running = 0;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    rc = cfg->stack_size ? pthread_attr_setstacksize(&attr, cfg->stack_size) : 0;
+    for (unsigned i = 0; rc == 0 && i < cfg->threads; i++) {
+        pthread_t id;
+        rc = pthread_create(&id, &attr, thread_main, p);
+    }
+    pthread_attr_destroy(&attr);
+    errno = rc;
+    return rc ? MW_EIO : 0;
+}
+
+unsigned mw_pool_running(const struct mw_pool *p)
+{
+    return __atomic_load_n(&p->running, __ATOMIC_RELAXED);
+}
