@@ -1,0 +1,380 @@
+/*
+ * The channel's rules, over an implementation that only remembers what it was told.
+ */
+#include "samples.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "chan.h"
+
+/* The calls an implementation got, as text: "H200 D5 F E0" (head, data, push, end). */
+struct memory {
+    struct mw_chan chan;
+    char calls[200];
+    char body[200];
+    size_t nbody;
+    int head_rv, data_rv, end_rv;
+    ssize_t read_rv;
+};
+
+static void note(struct memory *m, const char *call, unsigned n)
+{
+    size_t k = strlen(m->calls);
+
+    snprintf(m->calls + k, sizeof m->calls - k, "%s%s%u", k ? " " : "", call, n);
+}
+
+static ssize_t on_read(struct mw_chan *c, void *buf, size_t cap)
+{
+    struct memory *m = (struct memory *)c;
+
+    note(m, "R", (unsigned)cap);
+    memset(buf, 'r', cap);
+    return m->read_rv;
+}
+
+static int on_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
+{
+    struct memory *m = (struct memory *)c;
+
+    assert_non_null(block);
+    assert_true(n > 0);
+    note(m, "H", rsp->status);
+    return m->head_rv;
+}
+
+static int on_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
+{
+    struct memory *m = (struct memory *)c;
+
+    assert_non_null(p);
+    assert_true(n > 0 || !(flags & MW_DATA_MORE));
+    note(m, flags & MW_DATA_MORE ? "M" : "D", (unsigned)n);
+    if (m->data_rv == 0) {
+        memcpy(m->body + m->nbody, p, n);
+        m->nbody += n;
+    }
+    return m->data_rv;
+}
+
+static void on_log(struct mw_chan *c, int level, const char *line, size_t n)
+{
+    assert_int_equal(n, 2);
+    assert_memory_equal(line, "hi", 2);
+    note((struct memory *)c, "L", (unsigned)level);
+}
+
+static int on_end(struct mw_chan *c, enum mw_end how)
+{
+    struct memory *m = (struct memory *)c;
+
+    note(m, "E", how);
+    return m->end_rv;
+}
+
+static const struct mw_chan_ops ops = {on_read, on_head, on_data, on_log, on_end};
+static const struct mw_req get_req = {.flags = 0};
+static const struct mw_req head_req = {.flags = MW_REQ_HEAD};
+
+static void init(struct memory *m, const struct mw_req *req)
+{
+    memset(m, 0, sizeof *m);
+    mw_chan_init(&m->chan, &ops, req);
+}
+
+/* Send a head; length < 0: without Content-Length. */
+static int send_head(struct memory *m, unsigned status, int length)
+{
+    char digits[12];
+    struct mw_buf b;
+
+    mw_buf_init(&b, 1000);
+    size_t at = mw_rsp_begin(&b, status, MW_STR("Fine"));
+    int k = snprintf(digits, sizeof digits, "%d", length);
+    if (length >= 0)
+        mw_rsp_field(&b, MW_STR("Content-Length"), (struct mw_str){digits, (size_t)k});
+    assert_int_equal(mw_rsp_end(&b, at, length >= 0), 0);
+    int rv = mw_chan_head(&m->chan, mw_buf_data(&b), mw_buf_size(&b), NULL);
+    mw_buf_fini(&b);
+    return rv;
+}
+
+static void test_chan_01_an_answer_goes_through(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_int_equal(mw_chan_data(&m.chan, "hello", 5, MW_DATA_MORE), 0);
+    assert_int_equal(mw_chan_data(&m.chan, " you", 4, 0), 0);
+    mw_chan_log(&m.chan, 4, "hi", 2);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+    assert_string_equal(m.calls, "H200 M5 D4 L4 E0");
+    assert_int_equal(m.chan.sent, 9);
+    assert_memory_equal(m.body, "hello you", 9);
+}
+
+static void test_chan_02_order_is_kept(void **state)
+{
+    (void)state;
+    struct memory m;
+    char buf[4];
+
+    init(&m, &get_req);
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_ESTATE);
+    assert_int_equal(mw_chan_data(&m.chan, "", 0, 0), MW_ESTATE);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_int_equal(send_head(&m, 200, -1), MW_ESTATE);
+    mw_chan_end(&m.chan, MW_END_COMPLETE);
+    assert_int_equal(send_head(&m, 200, -1), MW_ESTATE);
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_ESTATE);
+    assert_int_equal(mw_chan_read(&m.chan, buf, sizeof buf), MW_ESTATE);
+    assert_string_equal(m.calls, "H200 E0");
+}
+
+static void test_chan_03_the_end_comes_once(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_NO_SCRIPT), MW_END_NO_SCRIPT);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_FAILED), MW_END_NO_SCRIPT);
+    assert_string_equal(m.calls, "E3");
+}
+
+static void test_chan_04_a_refused_head_changes_nothing(void **state)
+{
+    (void)state;
+    enum mw_rsp_fault fault = MW_RSP_FINE;
+    struct mw_buf b;
+    struct memory m;
+
+    init(&m, &get_req);
+    mw_buf_init(&b, 1000);
+    size_t at = mw_rsp_begin(&b, 200, MW_STR("OK"));
+    mw_rsp_field(&b, MW_STR("X"), MW_STR("a\nb"));
+    assert_int_equal(mw_rsp_end(&b, at, 1), 0);
+    int rv = mw_chan_head(&m.chan, mw_buf_data(&b), mw_buf_size(&b), &fault);
+    assert_int_equal(rv, MW_EINVAL);
+    assert_int_equal(fault, MW_RSP_BAD_VALUE);
+    rv = mw_chan_head(&m.chan, mw_buf_data(&b), mw_buf_size(&b) - 1, &fault);
+    assert_int_equal(rv, MW_EPROTO);
+    assert_int_equal(m.chan.state, MW_CHAN_OPEN);
+    assert_int_equal(send_head(&m, 103, -1), MW_EINVAL);
+    assert_string_equal(m.calls, "");
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_string_equal(m.calls, "H200");
+    mw_buf_fini(&b);
+}
+
+static void test_chan_05_content_length_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        int length;
+        size_t first, second;
+        uint64_t sent, excess;
+        enum mw_end end;
+        const char *calls;
+    } rows[] = {
+        {5, 2, 2, 4, 0, MW_END_TRUNCATED, "H200 M2 D2 E2"},
+        {5, 2, 3, 5, 0, MW_END_COMPLETE, "H200 M2 D3 E0"},
+        {5, 2, 4, 5, 1, MW_END_COMPLETE, "H200 M2 D3 E0"},
+        {5, 5, 0, 5, 0, MW_END_COMPLETE, "H200 M5 D0 E0"},
+        {5, 5, 9, 5, 9, MW_END_COMPLETE, "H200 M5 D0 E0"},
+        {5, 6, 9, 5, 10, MW_END_COMPLETE, "H200 M5 D0 E0"},
+        {0, 0, 0, 0, 0, MW_END_COMPLETE, "H200 D0 E0"},
+        {0, 1, 0, 0, 1, MW_END_COMPLETE, "H200 D0 E0"},
+        {1, 0, 0, 0, 0, MW_END_TRUNCATED, "H200 D0 E2"},
+        {-1, 3, 4, 7, 0, MW_END_COMPLETE, "H200 M3 D4 E0"},
+    };
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        struct memory m;
+        init(&m, &get_req);
+        assert_int_equal(send_head(&m, 200, rows[i].length), 0);
+        assert_int_equal(mw_chan_data(&m.chan, "abcdefghij", rows[i].first, MW_DATA_MORE), 0);
+        assert_int_equal(mw_chan_data(&m.chan, "klmnopqrst", rows[i].second, 0), 0);
+        assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), rows[i].end);
+        assert_int_equal(m.chan.sent, rows[i].sent);
+        assert_int_equal(m.nbody, rows[i].sent);
+        assert_int_equal(m.chan.excess, rows[i].excess);
+        assert_string_equal(m.calls, rows[i].calls);
+    }
+}
+
+static void test_chan_06_no_body_where_none_may_be(void **state)
+{
+    (void)state;
+    static const struct {
+        const struct mw_req *req;
+        unsigned status;
+        int length;
+        const char *calls;
+    } rows[] = {
+        {&head_req, 200, -1, "H200 D0 E0"}, {&head_req, 200, 100, "H200 D0 E0"},
+        {&head_req, 200, 0, "H200 D0 E0"},  {&get_req, 204, -1, "H204 D0 E0"},
+        {&get_req, 204, 5, "H204 D0 E0"},   {&get_req, 304, -1, "H304 D0 E0"},
+        {&get_req, 304, 100, "H304 D0 E0"},
+    };
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        struct memory m;
+        init(&m, rows[i].req);
+        assert_int_equal(send_head(&m, rows[i].status, rows[i].length), 0);
+        assert_int_equal(m.chan.no_body, 1);
+        assert_int_equal(mw_chan_data(&m.chan, "body", 4, MW_DATA_MORE), 0);
+        assert_int_equal(mw_chan_data(&m.chan, "body", 4, 0), 0);
+        assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+        assert_int_equal(m.chan.sent, 0);
+        assert_int_equal(m.chan.excess, 0);
+        assert_string_equal(m.calls, rows[i].calls);
+    }
+}
+
+static void test_chan_07_how_an_end_is_changed(void **state)
+{
+    (void)state;
+    static const enum mw_end without[] = {MW_END_FAILED,     MW_END_FAILED, MW_END_FAILED,
+                                          MW_END_NO_SCRIPT,  MW_END_UNREADABLE,
+                                          MW_END_RELOAD,     MW_END_ABORTED};
+    static const enum mw_end with[] = {MW_END_COMPLETE,  MW_END_TRUNCATED, MW_END_TRUNCATED,
+                                       MW_END_TRUNCATED, MW_END_TRUNCATED, MW_END_TRUNCATED,
+                                       MW_END_ABORTED};
+    struct memory m;
+
+    for (unsigned how = 0; how <= MW_END_LAST; how++) {
+        init(&m, &get_req);
+        assert_int_equal(mw_chan_end(&m.chan, (enum mw_end)how), without[how]);
+        init(&m, &get_req);
+        assert_int_equal(send_head(&m, 200, -1), 0);
+        assert_int_equal(mw_chan_end(&m.chan, (enum mw_end)how), with[how]);
+        init(&m, &head_req);
+        assert_int_equal(send_head(&m, 200, 7), 0);
+        assert_int_equal(mw_chan_end(&m.chan, (enum mw_end)how), with[how]);
+    }
+    init(&m, &get_req);
+    assert_int_equal(mw_chan_end(&m.chan, (enum mw_end)(MW_END_LAST + 1)), MW_END_FAILED);
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_int_equal(mw_chan_end(&m.chan, (enum mw_end)(-1)), MW_END_TRUNCATED);
+}
+
+static void test_chan_08_a_client_that_left_stays_gone(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    m.data_rv = MW_EABORT;
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_EABORT);
+    assert_true(m.chan.aborted);
+    assert_int_equal(m.chan.sent, 0);
+    m.data_rv = 0;
+    assert_int_equal(mw_chan_data(&m.chan, "y", 1, 0), MW_EABORT);
+    assert_int_equal(mw_chan_data(&m.chan, "", 0, MW_DATA_MORE), MW_EABORT);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_ABORTED);
+    assert_string_equal(m.calls, "H200 D1 E6");
+}
+
+static void test_chan_09_a_hole_is_never_complete(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    m.data_rv = MW_EIO;
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_EIO);
+    m.data_rv = 0;
+    assert_int_equal(mw_chan_data(&m.chan, "y", 1, 0), MW_EIO);
+    assert_false(m.chan.aborted);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_TRUNCATED);
+    assert_string_equal(m.calls, "H200 D1 E2");
+
+    init(&m, &get_req);
+    m.head_rv = MW_EABORT;
+    assert_int_equal(send_head(&m, 200, -1), MW_EABORT);
+    m.head_rv = 0;
+    assert_int_equal(send_head(&m, 200, -1), MW_ESTATE);
+    assert_int_equal(mw_chan_data(&m.chan, "y", 1, 0), MW_EABORT);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_FAILED), MW_END_ABORTED);
+    assert_string_equal(m.calls, "H200 E6");
+}
+
+static void test_chan_10_dropped_data_still_finds_out_who_left(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &head_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    m.data_rv = MW_EABORT;
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, MW_DATA_MORE), 0);
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_EABORT);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_ABORTED);
+}
+
+static void test_chan_11_a_failing_end_is_remembered(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    m.end_rv = MW_ECLOSED;
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+    assert_int_equal(m.chan.err, MW_ECLOSED);
+}
+
+static void test_chan_12_reads_pass_through(void **state)
+{
+    (void)state;
+    static const ssize_t results[] = {3, 0, MW_EABORT, MW_ETIMEOUT, MW_ELIMIT};
+    struct memory m;
+    char buf[4];
+
+    init(&m, &get_req);
+    for (size_t i = 0; i < MW_ARRAY_LEN(results); i++) {
+        m.read_rv = results[i];
+        assert_int_equal(mw_chan_read(&m.chan, buf, sizeof buf), results[i]);
+    }
+    assert_int_equal(mw_chan_read(&m.chan, buf, 0), MW_EINVAL);
+    assert_false(m.chan.aborted); /* that is about sending */
+    assert_string_equal(m.calls, "R4 R4 R4 R4 R4");
+}
+
+static void test_chan_13_ends_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(mw_end_name(MW_END_COMPLETE), "complete");
+    assert_string_equal(mw_end_name(MW_END_ABORTED), "aborted");
+    assert_string_equal(mw_end_name((enum mw_end)(MW_END_LAST + 1)), "unknown");
+    for (unsigned a = 0; a <= MW_END_LAST; a++)
+        for (unsigned b = 0; b < a; b++)
+            assert_string_not_equal(mw_end_name((enum mw_end)a), mw_end_name((enum mw_end)b));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chan_01_an_answer_goes_through),
+        cmocka_unit_test(test_chan_02_order_is_kept),
+        cmocka_unit_test(test_chan_03_the_end_comes_once),
+        cmocka_unit_test(test_chan_04_a_refused_head_changes_nothing),
+        cmocka_unit_test(test_chan_05_content_length_is_kept),
+        cmocka_unit_test(test_chan_06_no_body_where_none_may_be),
+        cmocka_unit_test(test_chan_07_how_an_end_is_changed),
+        cmocka_unit_test(test_chan_08_a_client_that_left_stays_gone),
+        cmocka_unit_test(test_chan_09_a_hole_is_never_complete),
+        cmocka_unit_test(test_chan_10_dropped_data_still_finds_out_who_left),
+        cmocka_unit_test(test_chan_11_a_failing_end_is_remembered),
+        cmocka_unit_test(test_chan_12_reads_pass_through),
+        cmocka_unit_test(test_chan_13_ends_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
