@@ -4,7 +4,7 @@ Fails on: clang-format differences, an include against the layer order, a banned
 mutable file-scope data that tools/mutable-data.txt does not explain, a symbol that should not be
 exported. Reports, for the reader to judge: long functions and files, many parameters, deep nesting.
 
-usage: lint.py [BUILD-DIRECTORY] [--junit FILE]
+usage: lint.py [BUILD-DIRECTORY]
 """
 
 import os
@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -131,13 +132,11 @@ def check_comments():
 
 
 def allowed_data():
-    """Symbol -> file, of tools/mutable-data.txt: `src/dir/file.c symbol why it must be`."""
-    allowed = set()
+    """(source, symbol), both may be patterns, of tools/mutable-data.txt."""
     for line in read("tools/mutable-data.txt").split("\n"):
         words = line.split(None, 2)
         if len(words) == 3 and not line.startswith("#"):
-            allowed.add((words[0], words[1]))
-    return allowed
+            yield words[0], words[1]
 
 
 def object_symbols(build):
@@ -165,20 +164,19 @@ def check_data(build):
     """Also thread-local data counts: it is as hidden as any other."""
     if not os.path.isdir(os.path.join(build, "obj")):
         return None
-    allowed, found, used = allowed_data(), set(), set()
+    allowed, found, used = list(allowed_data()), set(), set()
     for source, symbol, _, section in object_symbols(build):
         mutable = re.match(r"\.(data|bss|tdata|tbss)\b", section) or section == "*COM*"
         if not mutable or section.startswith(".data.rel.ro"):
             continue
         symbol = symbol.split(".")[0]
-        if (source, symbol) in allowed:
-            used.add((source, symbol))
-        else:
+        rows = [row for row in allowed if fnmatch(source, row[0]) and fnmatch(symbol, row[1])]
+        used.update(rows)
+        if not rows:
             found.add("%s: %s is mutable file-scope data; pass it as an argument, or say in "
                       "tools/mutable-data.txt why it must be" % (source, symbol))
-    for source, symbol in allowed - used:
-        if os.path.exists(os.path.join(build, "obj", source[:-2] + ".o")):
-            found.add("tools/mutable-data.txt: %s has no %s any more" % (source, symbol))
+    for row in set(allowed) - used:
+        found.add("tools/mutable-data.txt: there is no %s %s any more" % row)
     return sorted(found)
 
 
@@ -201,6 +199,14 @@ def check_exports(build):
         if kind.isupper() and not symbol.startswith(("mw_", "wsgi_module", "main")):
             found.add("%s: %s is global and has no mw_ prefix" % (source, symbol))
     return sorted(found) if seen else None
+
+
+def check_docs(build):
+    if not os.path.exists(os.path.join(build, "tools/options")):
+        return None
+    done = subprocess.run([sys.executable, os.path.join(TOP, "tools/docs.py"), build, "--check"],
+                          capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip().split("\n") if done.returncode else []
 
 
 def report_sizes():
@@ -242,6 +248,7 @@ def main():
         ("comments", check_comments()),
         ("file-scope data", check_data(build)),
         ("exported symbols", check_exports(build)),
+        ("generated docs", check_docs(build)),
     ]
     for line in report_sizes():
         print("note: " + line)
