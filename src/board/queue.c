@@ -13,7 +13,8 @@
 #include "shm.h"
 #include "wait.h"
 
-#define TRIES_MAX 1024u       /* lost races in a row; each is somebody else's success */
+#define LOOKS_MAX 4u          /* for the oldest; more would only be a little fairer */
+#define TRIES_MAX 256u        /* lost races in a row; each is somebody else's success */
 #define NUDGE_MAX 16u         /* waiting requests that are woken at once for idle threads */
 #define SLICE_MIN_MS 250u     /* of sleep; only a party that crashed makes them matter */
 #define SLICE_DOUBLINGS 3u    /* up to 2 s, so that thousands may wait for nothing */
@@ -180,8 +181,8 @@ static int oldest_in(const struct mw_board *b, uint32_t i, uint64_t after, struc
     return any;
 }
 
-/* Who waits longest; with `after` not 0: longest of those who came after that word. 0: nobody. */
-static int oldest(struct mw_board *b, uint64_t after, struct waiter *out)
+/* One look through the blocks in which somebody may wait. */
+static void find_oldest(struct mw_board *b, uint64_t after, struct waiter *out)
 {
     uint64_t queue = mw_shm_get64(&b->gate->queue);
     uint32_t deserted = 0;
@@ -195,6 +196,19 @@ static int oldest(struct mw_board *b, uint64_t after, struct waiter *out)
     }
     if (deserted) {
         mw_shm_cas64(&b->gate->queue, queue, queue & ~(uint64_t)deserted);
+    }
+}
+
+/* Who waits longest; with `after` not 0: longest of those who came after that word. 0: nobody. If it
+ * came while we looked, somebody older may have come to where we had looked already: look again. */
+static int oldest(struct mw_board *b, uint64_t after, struct waiter *out)
+{
+    for (uint32_t looks = 0; looks < LOOKS_MAX; looks++) {
+        uint64_t next = mw_shm_get64(b->ticket);
+        find_oldest(b, after, out);
+        if (out->word == 0 || is_before(out->word, next << 2)) {
+            break;
+        }
     }
     return out->word != 0;
 }
@@ -448,8 +462,9 @@ static void settle_cell(struct mw_board *b, uint32_t cell)
     }
 }
 
-/* If the row granted a thread to this cell of another member and died before that one took it: the
- * board still names the dead as its owner. Finish it, and the wake-up that may be missing. */
+/* If the row granted a thread to this cell of another member and died before that one took it, the
+ * board still names the dead as its owner: finish it. The wake-up may be missing too, even of a grant
+ * that has become void in the meantime. */
 static void settle_grant(struct mw_board *b, uint32_t row, uint32_t cell)
 {
     struct mw_claim c;
@@ -461,8 +476,8 @@ static void settle_grant(struct mw_board *b, uint32_t row, uint32_t cell)
     if (!mw_owner_is_free(owner) && mw_owner_of(owner, c.incarnation) &&
         mw_owner_cell(owner) / b->size.cells == row) {
         mw_shm_cas32(mw_shm_owner(b, &c), owner, mw_owner_word(c.incarnation, cell));
-        mw_wait_wake(&b->cells[cell]);
     }
+    mw_wait_wake(&b->cells[cell]);
 }
 
 static void settle_owners(struct mw_board *b, uint32_t row, uint32_t slot)
