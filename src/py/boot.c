@@ -1,0 +1,104 @@
+/*
+ * boot.c: what every interpreter runs first and last, where Python itself is the clearest way to
+ * say it. Called by interp.c when an interpreter is new and by stop.c when the process ends.
+ */
+#include "boot.h"
+
+#include "errors.h"
+#include "py.h"
+#include "pyerr.h"
+#include "state.h"
+
+/* Site directories go in front, in their order, with what their .pth files add. */
+static const char boot_text[] =
+    "import sys\n"
+    "if path:\n"
+    "    import site\n"
+    "    before = list(sys.path)\n"
+    "    for name in path.split(':'):\n"
+    "        if name:\n"
+    "            site.addsitedir(name)\n"
+    "    sys.path[:] = [p for p in sys.path if p not in before] + before\n"
+    "if cwd:\n"
+    "    sys.path.insert(0, cwd)\n"
+    "sys.stdout = stdout\n"
+    "sys.stderr = stderr\n";
+
+/* Py_Finalize's order: threading's own exit functions (executors stop their threads by them), the
+ * threads, atexit. A thread that does not end is left behind; atexit functions run all the same. */
+static const char unboot_text[] =
+    "import sys, time\n"
+    "threading = sys.modules.get('threading')\n"
+    "deadline = time.monotonic() + budget\n"
+    "if threading:\n"
+    "    calls = getattr(threading, '_threading_atexits', [])\n"
+    "    while calls:\n"
+    "        calls.pop()()\n"
+    "    for t in threading.enumerate():\n"
+    "        if not t.daemon and t not in (threading.current_thread(), threading.main_thread()):\n"
+    "            t.join(max(0, deadline - time.monotonic()))\n";
+
+static const char atexit_text[] = "import sys\n"
+                                  "atexit = sys.modules.get('atexit')\n"
+                                  "if atexit:\n"
+                                  "    atexit._run_exitfuncs()\n"
+                                  "sys.stdout.flush()\n"
+                                  "sys.stderr.flush()\n";
+
+/* Takes value. 0, or -1 with an exception. */
+static int bind(PyObject *globals, const char *name, PyObject *value)
+{
+    int rv = value ? PyDict_SetItemString(globals, name, value) : -1;
+
+    Py_XDECREF(value);
+    return rv;
+}
+
+static PyObject *path_or_none(const char *s)
+{
+    return s ? PyUnicode_DecodeFSDefault(s) : Py_NewRef(Py_None);
+}
+
+static PyObject *new_globals(void)
+{
+    PyObject *globals = PyDict_New();
+
+    if (globals && PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()))
+        Py_CLEAR(globals);
+    return globals;
+}
+
+/* 0, or -1 with an exception. */
+static int run(const char *text, PyObject *globals)
+{
+    PyObject *rv = PyRun_String(text, Py_file_input, globals, globals);
+
+    Py_XDECREF(rv);
+    return rv ? 0 : -1;
+}
+
+int mw_py_boot(struct mw_py_state *st, const struct mw_py_config *cfg)
+{
+    PyObject *globals = new_globals();
+    int rv = -1;
+
+    if (globals && !bind(globals, "path", path_or_none(cfg->path)) &&
+        !bind(globals, "cwd", path_or_none(cfg->cwd_path)) &&
+        !bind(globals, "stdout", (PyObject *)mw_py_errors_create(st, NULL, "<stdout>")) &&
+        !bind(globals, "stderr", (PyObject *)mw_py_errors_create(st, NULL, "<stderr>")))
+        rv = run(boot_text, globals);
+    Py_XDECREF(globals);
+    return rv;
+}
+
+void mw_py_unboot(double budget_s)
+{
+    PyObject *globals = new_globals();
+
+    if (!globals || bind(globals, "budget", PyFloat_FromDouble(budget_s)) ||
+        run(unboot_text, globals))
+        mw_py_log_exception(NULL, "WSGI0130", "the end of the threads of an interpreter");
+    if (!globals || run(atexit_text, globals))
+        mw_py_log_exception(NULL, "WSGI0131", "an atexit function; the process ends all the same");
+    Py_XDECREF(globals);
+}

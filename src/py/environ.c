@@ -1,0 +1,311 @@
+/*
+ * environ.c: builds the environ of a request. Called by wsgi.c with the GIL held; everything it
+ * keeps is in struct mw_py_environ. It must never trust the request's names to be few: what does
+ * not fit into the tables is made for one request and forgotten.
+ */
+#include "environ.h"
+
+#include <string.h>
+
+#include "interp.h"
+#include "req.h"
+#include "version.h"
+
+/* -- names -- */
+
+static uint32_t hash_name(struct mw_str s)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)s.p[i]) * 16777619u;
+    return h;
+}
+
+static int is_name(const struct mw_py_key *k, struct mw_str s)
+{
+    return k->n == s.n && memcmp(k->name, s.p, s.n) == 0;
+}
+
+static int kind_of(struct mw_str s)
+{
+    static const struct {
+        struct mw_str name;
+        int kind;
+    } rows[] = {
+        {{"DOCUMENT_ROOT", 13}, MW_PY_KEY_PATH},
+        {{"SCRIPT_FILENAME", 15}, MW_PY_KEY_PATH},
+        {{"HTTP_AUTHORIZATION", 18}, MW_PY_KEY_SECRET},
+        {{"HTTP_PROXY_AUTHORIZATION", 24}, MW_PY_KEY_SECRET},
+        {{"HTTP_COOKIE", 11}, MW_PY_KEY_SECRET},
+    };
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++)
+        if (rows[i].name.n == s.n && memcmp(rows[i].name.p, s.p, s.n) == 0)
+            return rows[i].kind;
+    return MW_PY_KEY_LATIN1;
+}
+
+/* A new key at the free bucket; NULL with an exception. */
+static struct mw_py_key *add_key(struct mw_py_environ *env, uint32_t bucket, uint32_t hash,
+                                 struct mw_str s)
+{
+    struct mw_py_key *k = &env->keys[env->nkeys];
+    PyObject *key = PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
+
+    if (!key)
+        return NULL;
+    PyUnicode_InternInPlace(&key);
+    *k = (struct mw_py_key){
+        .key = key, .hash = hash, .kind = (uint8_t)kind_of(s), .n = (uint8_t)s.n};
+    memcpy(k->name, s.p, s.n);
+    env->bucket[bucket] = (uint16_t)++env->nkeys;
+    return k;
+}
+
+/* The remembered name; NULL without an exception if it cannot be remembered. */
+static struct mw_py_key *look_up(struct mw_py_environ *env, struct mw_str s)
+{
+    if (s.n > MW_PY_KEY_MAX)
+        return NULL;
+    uint32_t hash = hash_name(s);
+    uint32_t at = hash & (MW_PY_KEYS_BUCKETS - 1);
+    while (env->bucket[at]) {
+        struct mw_py_key *k = &env->keys[env->bucket[at] - 1];
+        if (k->hash == hash && is_name(k, s))
+            return k;
+        at = (at + 1) & (MW_PY_KEYS_BUCKETS - 1);
+    }
+    return env->nkeys < MW_PY_KEYS_MAX ? add_key(env, at, hash, s) : NULL;
+}
+
+/* look_up, but first where *prev led to the last time. Advances *prev. */
+static struct mw_py_key *follow(struct mw_py_environ *env, struct mw_py_key **prev, struct mw_str s)
+{
+    struct mw_py_key *k = *prev && (*prev)->follower ? &env->keys[(*prev)->follower - 1] : NULL;
+
+    if (!k || !is_name(k, s)) {
+        k = look_up(env, s);
+        if (*prev && k)
+            (*prev)->follower = (uint16_t)(k - env->keys + 1);
+    }
+    *prev = k;
+    return k;
+}
+
+/* -- values -- */
+
+static PyObject *decode(int kind, struct mw_str s)
+{
+    if (kind == MW_PY_KEY_PATH) {
+        PyObject *path = PyUnicode_DecodeFSDefaultAndSize(s.p, (Py_ssize_t)s.n);
+        if (path)
+            return path;
+        PyErr_Clear();
+    }
+    return PyUnicode_DecodeLatin1(s.p, (Py_ssize_t)s.n, NULL);
+}
+
+static int is_value(PyObject *last, struct mw_str s)
+{
+    return (size_t)PyUnicode_GET_LENGTH(last) == s.n &&
+           memcmp(PyUnicode_1BYTE_DATA(last), s.p, s.n) == 0;
+}
+
+/* May k keep this value: one byte per character, and these are the bytes that came. */
+static int is_kept(const struct mw_py_key *k, PyObject *value, size_t n)
+{
+    if (n > MW_PY_VALUE_MAX || k->kind == MW_PY_KEY_SECRET)
+        return 0;
+    return k->kind == MW_PY_KEY_LATIN1 || PyUnicode_IS_ASCII(value);
+}
+
+/* A new reference. k may be NULL. */
+static PyObject *text(struct mw_py_key *k, struct mw_str s)
+{
+    if (k && k->last && is_value(k->last, s))
+        return Py_NewRef(k->last);
+    PyObject *value = decode(k ? k->kind : MW_PY_KEY_LATIN1, s);
+    if (value && k && is_kept(k, value, s.n))
+        Py_XSETREF(k->last, Py_NewRef(value));
+    return value;
+}
+
+PyObject *mw_py_environ_text(struct mw_py_environ *env, struct mw_str name, struct mw_str value)
+{
+    struct mw_py_key *k = look_up(env, name);
+
+    if (!k && PyErr_Occurred())
+        return NULL;
+    return text(k, value);
+}
+
+/* -- dictionary -- */
+
+struct builder {
+    struct mw_py_environ *env;
+    struct mw_py_key *prev;
+    PyObject *dict;
+};
+
+/* Takes value, which may be NULL with an exception. 0 or -1. */
+static int put_as(struct builder *b, struct mw_py_key *k, struct mw_str name, PyObject *value)
+{
+    PyObject *key = NULL;
+    int rv = -1;
+
+    if (!value)
+        return -1;
+    if (k)
+        key = Py_NewRef(k->key);
+    else if (!PyErr_Occurred())
+        key = PyUnicode_DecodeLatin1(name.p, (Py_ssize_t)name.n, NULL);
+    if (key)
+        rv = PyDict_SetItem(b->dict, key, value);
+    Py_XDECREF(key);
+    Py_DECREF(value);
+    return rv;
+}
+
+static int put(struct builder *b, struct mw_str name, PyObject *value)
+{
+    return put_as(b, follow(b->env, &b->prev, name), name, value);
+}
+
+static int put_text(struct builder *b, struct mw_str name, struct mw_str value)
+{
+    struct mw_py_key *k = follow(b->env, &b->prev, name);
+
+    return put_as(b, k, name, text(k, value));
+}
+
+static int put_bool(struct builder *b, struct mw_str name, uint32_t on)
+{
+    return put(b, name, Py_NewRef(on ? Py_True : Py_False));
+}
+
+static int put_time(struct builder *b, struct mw_str name, uint64_t us)
+{
+    return put(b, name, PyFloat_FromDouble((double)us / 1e6));
+}
+
+static int put_pairs(struct builder *b, const struct mw_req *req)
+{
+    struct mw_cur it = req->pairs;
+    struct mw_str key, value;
+
+    while (mw_req_next(&it, &key, &value))
+        if (put_text(b, key, value))
+            return -1;
+    return 0;
+}
+
+static int put_wsgi(struct builder *b, const struct mw_req *req,
+                    const struct mw_py_environ_extra *extra)
+{
+    struct mw_str scheme = req->flags & MW_REQ_HTTPS ? MW_STR("https") : MW_STR("http");
+
+    return put_text(b, MW_STR("wsgi.url_scheme"), scheme) ||
+           put_bool(b, MW_STR("wsgi.multithread"), req->flags & MW_REQ_MULTITHREAD) ||
+           put_bool(b, MW_STR("wsgi.multiprocess"), req->flags & MW_REQ_MULTIPROCESS) ||
+           put(b, MW_STR("wsgi.input"), Py_NewRef(extra->input)) ||
+           put(b, MW_STR("wsgi.errors"), Py_NewRef(extra->errors));
+}
+
+static int put_own(struct builder *b, const struct mw_req *req,
+                   const struct mw_py_environ_extra *extra)
+{
+    if (put_text(b, MW_STR("mod_wsgi.process_group"), req->process_group) ||
+        put_text(b, MW_STR("mod_wsgi.application_group"), req->app_group) ||
+        put_text(b, MW_STR("mod_wsgi.callable_object"), req->callable) ||
+        put(b, MW_STR("mod_wsgi.thread_id"), PyLong_FromUnsignedLong(extra->thread)) ||
+        put_time(b, MW_STR("mod_wsgi.request_start"), req->start_us) ||
+        put_time(b, MW_STR("mod_wsgi.queue_start"), req->queue_us) ||
+        put_time(b, MW_STR("mod_wsgi.daemon_start"), extra->begin_us) ||
+        put_time(b, MW_STR("mod_wsgi.application_start"), extra->now_us))
+        return -1;
+    return req->log_id.n ? put_text(b, MW_STR("mod_wsgi.request_id"), req->log_id) : 0;
+}
+
+PyObject *mw_py_environ_build(struct mw_py_environ *env, const struct mw_req *req,
+                              const struct mw_py_environ_extra *extra)
+{
+    struct builder b = {.env = env, .dict = PyDict_Copy(env->constants)};
+
+    if (!b.dict)
+        return NULL;
+    /* Ours last: a variable of the configuration cannot replace what PEP 3333 prescribes. */
+    if (put_pairs(&b, req) || put_wsgi(&b, req, extra) || put_own(&b, req, extra))
+        Py_CLEAR(b.dict);
+    return b.dict;
+}
+
+/* -- life -- */
+
+static int put_constants(struct builder *b, PyObject *file_wrapper)
+{
+    const unsigned *v = mw_py_config()->server_version;
+
+    return put(b, MW_STR("wsgi.version"), Py_BuildValue("(ii)", 1, 0)) ||
+           put(b, MW_STR("wsgi.run_once"), Py_NewRef(Py_False)) ||
+           put(b, MW_STR("wsgi.input_terminated"), Py_NewRef(Py_True)) ||
+           put(b, MW_STR("wsgi.file_wrapper"), Py_NewRef(file_wrapper)) ||
+           put(b, MW_STR("mod_wsgi.version"), mw_py_version_tuple()) ||
+           put(b, MW_STR("apache.version"), Py_BuildValue("(III)", v[0], v[1], v[2]));
+}
+
+/* Each is set for every request. Having them in the constants gives the copy its size at once. */
+static int put_places(struct builder *b)
+{
+    static const struct mw_str names[] = {
+        {"wsgi.url_scheme", 15},
+        {"wsgi.multithread", 16},
+        {"wsgi.multiprocess", 17},
+        {"wsgi.input", 10},
+        {"wsgi.errors", 11},
+        {"mod_wsgi.process_group", 22},
+        {"mod_wsgi.application_group", 26},
+        {"mod_wsgi.callable_object", 24},
+        {"mod_wsgi.thread_id", 18},
+        {"mod_wsgi.request_start", 22},
+        {"mod_wsgi.queue_start", 20},
+        {"mod_wsgi.daemon_start", 21},
+        {"mod_wsgi.application_start", 26},
+    };
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(names); i++)
+        if (put(b, names[i], Py_NewRef(Py_None)))
+            return -1;
+    return 0;
+}
+
+int mw_py_environ_init(struct mw_py_environ *env, PyObject *file_wrapper)
+{
+    env->keys = PyMem_Calloc(MW_PY_KEYS_MAX, sizeof *env->keys);
+    env->constants = PyDict_New();
+    if (!env->keys || !env->constants) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    struct builder b = {.env = env, .dict = env->constants};
+    return put_constants(&b, file_wrapper) || put_places(&b) ? -1 : 0;
+}
+
+int mw_py_environ_traverse(struct mw_py_environ *env, visitproc visit, void *arg)
+{
+    Py_VISIT(env->constants); /* the others are str objects, which are in no cycle */
+    return 0;
+}
+
+void mw_py_environ_clear(struct mw_py_environ *env)
+{
+    Py_CLEAR(env->constants);
+    for (uint32_t i = 0; env->keys && i < env->nkeys; i++) {
+        Py_CLEAR(env->keys[i].key);
+        Py_CLEAR(env->keys[i].last);
+    }
+    PyMem_Free(env->keys);
+    env->keys = NULL;
+    env->nkeys = 0;
+    memset(env->bucket, 0, sizeof env->bucket);
+}

@@ -1,0 +1,369 @@
+/*
+ * load.c: find, read, compile and execute script files; keep their modules.
+ *
+ * Serving threads come here with the GIL for each request and normally find the module; the whole
+ * rest is the slow path. A record of a script is never freed: there are as many as script files.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gil.h"
+#include "interp.h"
+#include "io.h"
+#include "pyerr.h"
+#include "start.h"
+#include "state.h"
+
+#define MODULE_NAME_MAX 48     /* "_mod_wsgi_" and 32 digits */
+#define SOURCE_MAX (64u << 20) /* bytes of a script; more is no Python source */
+
+/* What tells one state of a file from another. */
+struct stamp {
+    int64_t mtime_ns;
+    int64_t size;
+    uint64_t ino;
+    uint64_t dev;
+};
+
+struct mw_py_script {
+    char *path;
+    size_t path_n;
+    struct mw_py_script *next; /* in its bucket; atomic: grows at the front while others read */
+    pthread_mutex_t import;    /* held while the module is made */
+    PyObject *module;     /* strong; NULL: not loaded. Changed with the GIL and `import` held */
+    unsigned times;       /* how often it was loaded; likewise */
+    pthread_mutex_t look; /* guards the two below, for those who have no GIL */
+    int loaded;
+    struct stamp stamp;
+};
+
+/* -- records -- */
+
+static unsigned bucket_of(struct mw_str path)
+{
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < path.n; i++)
+        h = (h ^ (unsigned char)path.p[i]) * 16777619u;
+    return (h ^ h >> 16) % MW_PY_SCRIPT_BUCKETS;
+}
+
+static struct mw_py_script *find(struct mw_py_interp *in, struct mw_str path)
+{
+    struct mw_py_script *s = __atomic_load_n(&in->script[bucket_of(path)], __ATOMIC_ACQUIRE);
+
+    while (s && (s->path_n != path.n || memcmp(s->path, path.p, path.n) != 0))
+        s = s->next;
+    return s;
+}
+
+/* GIL held, which keeps two threads from adding the same script. NULL: no memory. */
+static struct mw_py_script *find_or_add(struct mw_py_interp *in, struct mw_str path)
+{
+    struct mw_py_script *s = find(in, path);
+
+    if (s)
+        return s;
+    s = calloc(1, sizeof *s);
+    if (!s || !(s->path = strndup(path.p, path.n))) {
+        free(s);
+        return NULL;
+    }
+    s->path_n = path.n;
+    pthread_mutex_init(&s->import, NULL);
+    pthread_mutex_init(&s->look, NULL);
+    struct mw_py_script **bucket = &in->script[bucket_of(path)];
+    s->next = *bucket;
+    __atomic_store_n(bucket, s, __ATOMIC_RELEASE);
+    return s;
+}
+
+/* -- the file -- */
+
+static void stamp_of(struct stamp *out, const struct stat *st)
+{
+    *out = (struct stamp){
+        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+        .size = st->st_size,
+        .ino = st->st_ino,
+        .dev = st->st_dev,
+    };
+}
+
+static int is_same(const struct stamp *a, const struct stamp *b)
+{
+    return a->mtime_ns == b->mtime_ns && a->size == b->size && a->ino == b->ino && a->dev == b->dev;
+}
+
+int mw_py_load_stale(struct mw_py_interp *in, struct mw_str script)
+{
+    struct mw_py_script *s = find(in, script);
+    struct stamp then, now;
+    struct stat st;
+
+    if (!s)
+        return 0;
+    pthread_mutex_lock(&s->look);
+    int loaded = s->loaded;
+    then = s->stamp;
+    pthread_mutex_unlock(&s->look);
+    if (!loaded || stat(s->path, &st))
+        return 0;
+    stamp_of(&now, &st);
+    return !is_same(&then, &now);
+}
+
+/* The source of a script as it was when `stamp` was taken. */
+struct source {
+    char *text; /* NUL-terminated; owned */
+    size_t n;
+    struct stamp stamp;
+};
+
+/* MW_EIO with errno, MW_ENOMEM, MW_ELIMIT. */
+static int read_all(int fd, size_t size, struct source *src)
+{
+    src->text = malloc(size + 1);
+    if (!src->text)
+        return MW_ENOMEM;
+    while (src->n < size) {
+        ssize_t k = read(fd, src->text + src->n, size - src->n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return MW_EIO;
+        if (k == 0)
+            break;
+        src->n += (size_t)k;
+    }
+    src->text[src->n] = 0;
+    return 0;
+}
+
+static int read_source_nogil(const char *path, struct source *src)
+{
+    MW_NOGIL_SCOPE;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int rv = fd < 0 || fstat(fd, &st) ? MW_EIO : 0;
+
+    if (!rv && !S_ISREG(st.st_mode)) {
+        errno = EISDIR;
+        rv = MW_EIO;
+    }
+    if (!rv && (uint64_t)st.st_size > SOURCE_MAX)
+        rv = MW_ELIMIT;
+    if (!rv) {
+        stamp_of(&src->stamp, &st);
+        rv = read_all(fd, (size_t)st.st_size, src);
+    }
+    mw_io_close(&fd);
+    return rv;
+}
+
+/* The first part of path that may not be entered, or path itself. Changes path's bytes and puts
+ * them back but for the end of the part. */
+static const char *first_closed_part(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS))
+            return path;
+        *slash = '/';
+    }
+    return path;
+}
+
+static enum mw_end report_unreadable(struct mw_py_script *s, struct mw_py_call *call, int err)
+{
+    char *copy = err == EACCES ? strdup(s->path) : NULL;
+    const char *part = copy ? first_closed_part(copy) : s->path;
+    enum mw_end how = MW_END_FAILED;
+
+    if (err == EACCES) {
+        int is_dir = strcmp(part, s->path) != 0;
+        mw_py_say(call, MW_LOG_ERR, "WSGI0083",
+                  "script '%s' may not be read: user %ld may not %s '%s'; the request gets 403",
+                  s->path, (long)geteuid(), is_dir ? "enter directory" : "read", part);
+        how = MW_END_UNREADABLE;
+    } else if (err == ENOENT || err == ENOTDIR) {
+        mw_py_say(call, MW_LOG_ERR, "WSGI0135", "script '%s' does not exist; the request gets 404",
+                  s->path);
+        how = MW_END_NO_SCRIPT;
+    } else {
+        mw_py_say(call, MW_LOG_ERR, "WSGI0105", "script '%s' cannot be read: %s; the request fails",
+                  s->path, strerror(err));
+    }
+    free(copy);
+    return how;
+}
+
+/* -- the module -- */
+
+/* "_mod_wsgi_<md5 of path>" as a new str. */
+static PyObject *module_name(const char *path)
+{
+    PyObject *md5 = PyImport_ImportModule("_md5");
+    PyObject *hash = NULL, *digits = NULL, *name = NULL;
+
+    if (!md5) {
+        PyErr_Clear();
+        md5 = PyImport_ImportModule("hashlib");
+    }
+    if (md5)
+        hash = PyObject_CallMethod(md5, "md5", "y", path);
+    if (hash)
+        digits = PyObject_CallMethod(hash, "hexdigest", NULL);
+    if (digits)
+        name = PyUnicode_FromFormat("_mod_wsgi_%U", digits);
+    Py_XDECREF(digits);
+    Py_XDECREF(hash);
+    Py_XDECREF(md5);
+    return name;
+}
+
+static int forget_module(PyObject *name)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+
+    if (PyDict_DelItem(modules, name) == 0)
+        return 0;
+    if (!PyErr_ExceptionMatches(PyExc_KeyError))
+        return -1;
+    PyErr_Clear();
+    return 0;
+}
+
+static PyObject *compile(const struct mw_py_script *s, const struct source *src, PyObject *file)
+{
+    if (memchr(src->text, 0, src->n)) {
+        PyErr_Format(PyExc_SyntaxError, "'%s' contains null bytes: it is no Python source",
+                     s->path);
+        return NULL;
+    }
+    return Py_CompileStringObject(src->text, file, Py_file_input, NULL, -1);
+}
+
+static void log_failed_import(const struct mw_py_script *s, struct mw_py_interp *in,
+                              struct mw_py_call *call, int executed)
+{
+    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        mw_py_log_exception(call, "WSGI0107",
+                            "script '%s' when it was imported in interpreter '%s'", s->path,
+                            mw_py_interp_name(in));
+        return;
+    }
+    mw_py_log_exception(call, executed ? "WSGI0109" : "WSGI0105",
+                        "script '%s' when it was %s in interpreter '%s'; it is tried again at the "
+                        "next request",
+                        s->path, executed ? "imported" : "compiled", mw_py_interp_name(in));
+}
+
+/* A new module, also in sys.modules; NULL, and the exception is logged. */
+static PyObject *import(const struct mw_py_script *s, const struct source *src,
+                        struct mw_py_interp *in, struct mw_py_call *call)
+{
+    PyObject *file = PyUnicode_DecodeFSDefault(s->path);
+    PyObject *name = file ? module_name(s->path) : NULL;
+    PyObject *code = name ? compile(s, src, file) : NULL;
+    PyObject *module = NULL;
+
+    if (code && !forget_module(name))
+        module = PyImport_ExecCodeModuleObject(name, code, file, NULL);
+    if (!module)
+        log_failed_import(s, in, call, code != NULL);
+    Py_XDECREF(code);
+    Py_XDECREF(name);
+    Py_XDECREF(file);
+    return module;
+}
+
+/* Under `import`. The old module goes first: after a failure the next request tries again. */
+static enum mw_end load_locked(struct mw_py_script *s, struct mw_py_interp *in,
+                               struct mw_py_call *call)
+{
+    struct source src = {0};
+    int rv = read_source_nogil(s->path, &src);
+    enum mw_end how = MW_END_FAILED;
+    int err = errno;
+
+    if (rv == MW_EIO)
+        how = report_unreadable(s, call, err);
+    else if (rv)
+        mw_py_say(call, MW_LOG_ERR, "WSGI0105", "script '%s' cannot be read: %s; the request fails",
+                  s->path, mw_err_text(rv));
+    PyObject *module = rv ? NULL : import(s, &src, in, call);
+    free(src.text);
+    pthread_mutex_lock(&s->look);
+    s->loaded = module != NULL;
+    s->stamp = src.stamp;
+    pthread_mutex_unlock(&s->look);
+    Py_XSETREF(s->module, module);
+    s->times++;
+    return module ? MW_END_COMPLETE : how;
+}
+
+/* A new reference to the module, or NULL: logged, and *how_r is set. */
+static PyObject *load_module(struct mw_py_interp *in, const struct mw_py_ref *ref,
+                             struct mw_py_call *call, enum mw_end *how_r)
+{
+    struct mw_py_script *s = find_or_add(in, ref->script);
+
+    *how_r = MW_END_FAILED;
+    if (!s)
+        return NULL;
+    if (s->module && !ref->reload)
+        return Py_NewRef(s->module);
+    unsigned times = s->times;
+    mw_gil_mutex_lock(&s->import);
+    /* While this thread waited, another may have done what it came for. */
+    if (!s->module || (ref->reload && s->times == times))
+        *how_r = load_locked(s, in, call);
+    PyObject *module = s->module;
+    Py_XINCREF(module);
+    pthread_mutex_unlock(&s->import);
+    return module;
+}
+
+/* -- the callable -- */
+
+static PyObject *find_callable(struct mw_py_interp *in, PyObject *module,
+                               const struct mw_py_ref *ref, struct mw_py_call *call)
+{
+    PyObject *name = mw_py_environ_text(&in->st->environ, MW_STR("mod_wsgi.callable_object"),
+                                        ref->callable);
+    PyObject *callable = name ? PyDict_GetItemWithError(PyModule_GetDict(module), name) : NULL;
+
+    Py_XDECREF(name);
+    if (callable && PyCallable_Check(callable))
+        return Py_NewRef(callable);
+    if (PyErr_Occurred())
+        mw_py_log_exception(call, "WSGI0089", "looking for '%s' in script '%s'", ref->callable.p,
+                            ref->script.p);
+    else
+        mw_py_say(call, MW_LOG_ERR, "WSGI0089",
+                  "script '%.*s' has no callable '%.*s'%s; the request fails", (int)ref->script.n,
+                  ref->script.p, (int)ref->callable.n, ref->callable.p,
+                  callable ? " (what has that name cannot be called)" : "");
+    return NULL;
+}
+
+PyObject *mw_py_load(struct mw_py_interp *in, const struct mw_py_ref *ref, struct mw_py_call *call,
+                     enum mw_end *how_r)
+{
+    PyObject *module = load_module(in, ref, call, how_r);
+
+    if (!module || ref->callable.n == 0)
+        return module;
+    *how_r = MW_END_FAILED;
+    PyObject *callable = find_callable(in, module, ref, call);
+    Py_DECREF(module);
+    return callable;
+}

@@ -1,0 +1,19 @@
+/*
+ * module.h: the modules `mod_wsgi` and `apache` that applications can import.
+ */
+#ifndef MW_PY_MODULE_H
+#define MW_PY_MODULE_H
+
+#include <Python.h>
+
+/* Make both importable in every interpreter; before Python starts. 0 or -1 without memory. */
+int mw_py_module_register(void);
+
+/* Import mod_wsgi into the current interpreter as the module of an application group, and adopt the
+ * __path__ of a package mod_wsgi if there is one. New reference, or NULL with an exception. */
+PyObject *mw_py_module_import(const char *app_group);
+
+/* mod_wsgi.application_group, when the main interpreter gets its name. 0 or -1. */
+int mw_py_module_rename(PyObject *module, const char *app_group);
+
+#endif

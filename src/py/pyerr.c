@@ -1,0 +1,164 @@
+/*
+ * pyerr.c: exception to log. Called with the GIL held by everything in this directory that ends an
+ * exception; it must itself never leave one behind, whatever the exception's own code does.
+ */
+#include "pyerr.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gil.h"
+#include "start.h"
+
+#define PIECE (MW_LOG_LINE_MAX - 512) /* bytes of a record: what logs a line puts more in front */
+
+/* Where to cut a line that is too long: not inside a UTF-8 sequence. */
+static size_t piece_of(const char *p, size_t n)
+{
+    size_t k = n < PIECE ? n : PIECE;
+
+    if (k == n)
+        return n;
+    while (k > PIECE - 4 && ((unsigned char)p[k] & 0xc0) == 0x80)
+        k--;
+    return k;
+}
+
+static void log_line(struct mw_py_call *call, int level, const char *p, size_t n)
+{
+    if (n && p[n - 1] == '\r')
+        n--;
+    do {
+        size_t k = piece_of(p, n);
+        mw_py_call_log_nogil(call, level, p, k);
+        p += k;
+        n -= k;
+    } while (n);
+}
+
+void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, size_t n)
+{
+    while (n) {
+        const char *nl = memchr(p, '\n', n);
+        size_t len = nl ? (size_t)(nl - p) : n;
+        log_line(call, level, p, len);
+        n -= nl ? len + 1 : len;
+        p += nl ? len + 1 : len;
+    }
+}
+
+static void say(struct mw_py_call *call, int level, const char *line)
+{
+    MW_NOGIL_SCOPE;
+    mw_py_call_log_nogil(call, level, line, strlen(line));
+}
+
+void mw_py_say(struct mw_py_call *call, int level, const char *id, const char *fmt, ...)
+{
+    char line[MW_LOG_LINE_MAX];
+    int n = snprintf(line, sizeof line, "%s: ", id);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line + n, sizeof line - (size_t)n, fmt, ap);
+    va_end(ap);
+    say(call, level, line);
+}
+
+/* -- exceptions -- */
+
+struct raised {
+    PyObject *type, *value, *tb;
+};
+
+/* Normalised, with the traceback attached: without that the traceback module prints no frames. */
+static struct raised take_exception(void)
+{
+    struct raised e;
+
+    PyErr_Fetch(&e.type, &e.value, &e.tb);
+    PyErr_NormalizeException(&e.type, &e.value, &e.tb);
+    if (e.tb && e.value && PyException_SetTraceback(e.value, e.tb))
+        PyErr_Clear();
+    return e;
+}
+
+static void drop_exception(struct raised *e)
+{
+    Py_CLEAR(e->type);
+    Py_CLEAR(e->value);
+    Py_CLEAR(e->tb);
+    PyErr_Clear();
+}
+
+static const char *class_name(const struct raised *e)
+{
+    return e->type && PyType_Check(e->type) ? ((PyTypeObject *)e->type)->tp_name : "an exception";
+}
+
+/* "".join(traceback.format_exception(type, value, tb)) as bytes; NULL, and no exception. */
+static PyObject *format_traceback(const struct raised *e)
+{
+    PyObject *module = PyImport_ImportModule("traceback");
+    PyObject *lines = NULL, *empty = NULL, *text = NULL, *bytes = NULL;
+
+    if (module)
+        lines = PyObject_CallMethod(module, "format_exception", "OOO", e->type, e->value,
+                                    e->tb ? e->tb : Py_None);
+    if (lines)
+        empty = PyUnicode_FromString("");
+    if (empty)
+        text = PyUnicode_Join(empty, lines);
+    if (text)
+        bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    Py_XDECREF(text);
+    Py_XDECREF(empty);
+    Py_XDECREF(lines);
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return bytes;
+}
+
+static void log_traceback(struct mw_py_call *call, const struct raised *e)
+{
+    PyObject *bytes = format_traceback(e);
+
+    if (!bytes) {
+        mw_py_say(call, MW_LOG_ERR, "WSGI0531", "the traceback of this %s could not be formatted",
+                  class_name(e));
+        return;
+    }
+    {
+        MW_NOGIL_SCOPE;
+        mw_py_log_text_nogil(call, MW_LOG_ERR, PyBytes_AS_STRING(bytes),
+                             (size_t)PyBytes_GET_SIZE(bytes));
+    }
+    Py_DECREF(bytes);
+}
+
+void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fmt, ...)
+{
+    struct raised e = take_exception();
+    char what[MW_LOG_LINE_MAX / 2];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    mw_py_say(call, MW_LOG_ERR, id, "%s raised by %s", class_name(&e), what);
+    if (e.value)
+        log_traceback(call, &e);
+    drop_exception(&e);
+}
+
+void mw_py_exception_text(char *out, size_t cap)
+{
+    struct raised e = take_exception();
+    PyObject *text = e.value ? PyObject_Str(e.value) : NULL;
+    const char *s = text ? PyUnicode_AsUTF8(text) : NULL;
+
+    snprintf(out, cap, "%s%s%s", class_name(&e), s && *s ? ": " : "", s ? s : "");
+    Py_XDECREF(text);
+    drop_exception(&e);
+}

@@ -1,0 +1,28 @@
+/*
+ * pyerr.h: exceptions and other news to the log. Lines of a request go to its log, others (call
+ * NULL) to the process's. With the GIL held, which is given up while the line is written.
+ */
+#ifndef MW_PY_PYERR_H
+#define MW_PY_PYERR_H
+
+#include <Python.h>
+
+#include "log.h"
+
+struct mw_py_call;
+
+void mw_py_say(struct mw_py_call *call, int level, const char *id, const char *fmt, ...)
+    MW_PRINTF(4, 5);
+
+/* Take the exception that is set and write "id: Class raised by <fmt>", then its traceback, a
+ * record per line. No exception is set afterwards. */
+void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fmt, ...)
+    MW_PRINTF(3, 4);
+
+/* Text of any length as records of at most MW_LOG_LINE_MAX bytes, one per line. Without the GIL. */
+void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, size_t n);
+
+/* The exception that is set, as "Class: text", cut at cap; takes it. For reasons (`why`). */
+void mw_py_exception_text(char *out, size_t cap);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * state.c: makes and drops the Python objects of one interpreter's module state. Called by
+ * module.c and by the garbage collector.
+ */
+#include "state.h"
+
+#include "errors.h"
+#include "filewrap.h"
+#include "input.h"
+#include "start.h"
+
+static int make_type(PyTypeObject **out, PyObject *module, PyType_Spec *spec)
+{
+    *out = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *out ? 0 : -1;
+}
+
+static int make_names(struct mw_py_state *st)
+{
+    static const char *const text[] = {
+#define X(id, str) str,
+        MW_NAMES(X)
+#undef X
+    };
+
+    for (int i = 0; i < MW_N_COUNT; i++)
+        if (!(st->name[i] = PyUnicode_InternFromString(text[i])))
+            return -1;
+    return 0;
+}
+
+int mw_py_state_init(struct mw_py_state *st, PyObject *module)
+{
+    if (make_names(st) || make_type(&st->call_type, module, &mw_py_call_spec) ||
+        make_type(&st->input_type, module, &mw_py_input_spec) ||
+        make_type(&st->errors_type, module, &mw_py_errors_spec) ||
+        make_type(&st->bytelog_type, module, &mw_py_bytelog_spec) ||
+        make_type(&st->filewrap_type, module, &mw_py_filewrap_spec))
+        return -1;
+    return mw_py_environ_init(&st->environ, (PyObject *)st->filewrap_type);
+}
+
+int mw_py_state_traverse(struct mw_py_state *st, visitproc visit, void *arg)
+{
+    Py_VISIT(st->call_type);
+    Py_VISIT(st->input_type);
+    Py_VISIT(st->errors_type);
+    Py_VISIT(st->bytelog_type);
+    Py_VISIT(st->filewrap_type);
+    return mw_py_environ_traverse(&st->environ, visit, arg);
+}
+
+void mw_py_state_clear(struct mw_py_state *st)
+{
+    Py_CLEAR(st->call_type);
+    Py_CLEAR(st->input_type);
+    Py_CLEAR(st->errors_type);
+    Py_CLEAR(st->bytelog_type);
+    Py_CLEAR(st->filewrap_type);
+    for (int i = 0; i < MW_N_COUNT; i++)
+        Py_CLEAR(st->name[i]);
+    mw_py_environ_clear(&st->environ);
+}

@@ -1,0 +1,165 @@
+/*
+ * stop.c: orderly end, and stack dumps.
+ *
+ * Exit functions and threads of applications can block for ever, so each interpreter is ended by a
+ * thread of its own, and the caller waits for them no longer than its budget. Nothing is finalised:
+ * threads that are left over go on until the process is gone.
+ */
+#include "stop.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "clock.h"
+#include "interp.h"
+#include "pyerr.h"
+
+/* -- stop -- */
+
+/* Shared by mw_py_stop and its threads; freed by whoever is the last to let go. */
+struct ending {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    int running; /* threads that have not finished */
+    int refs;
+    double budget_s;
+};
+
+struct ender {
+    struct ending *ending;
+    struct mw_py_interp *in;
+};
+
+/* Called with the lock held, which it gives up. */
+static void let_go(struct ending *e)
+{
+    int last = --e->refs == 0;
+
+    pthread_mutex_unlock(&e->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&e->done);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+static void *end_interp(void *arg)
+{
+    struct ender *er = arg;
+    struct ending *e = er->ending;
+
+    if (mw_py_enter(er->in) == 0) {
+        mw_py_unboot(e->budget_s);
+        mw_py_leave();
+    }
+    free(er);
+    pthread_mutex_lock(&e->lock);
+    e->running--;
+    pthread_cond_signal(&e->done);
+    let_go(e);
+    return NULL;
+}
+
+/* Under the lock. An interpreter whose thread cannot be made is left as it is. */
+static void launch(struct ending *e, struct mw_py_interp *in)
+{
+    struct ender *er = malloc(sizeof *er);
+    pthread_t thread;
+
+    if (!er)
+        return;
+    *er = (struct ender){e, in};
+    e->running++;
+    e->refs++;
+    if (pthread_create(&thread, NULL, end_interp, er)) {
+        e->running--;
+        e->refs--;
+        free(er);
+        return;
+    }
+    pthread_detach(thread);
+}
+
+static struct ending *new_ending(uint64_t budget_ms)
+{
+    struct ending *e = calloc(1, sizeof *e);
+    pthread_condattr_t attr;
+
+    if (!e)
+        return NULL;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->done, &attr);
+    pthread_condattr_destroy(&attr);
+    e->refs = 1;
+    /* A part of it is for the exit functions that come after the threads. */
+    e->budget_s = (double)budget_ms / 1000 * 0.8;
+    return e;
+}
+
+void mw_py_stop(uint64_t budget_ms)
+{
+    struct ending *e = new_ending(budget_ms);
+    struct timespec until;
+
+    mw_py_proc_stopping();
+    if (!e)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(budget_ms / 1000);
+    until.tv_nsec += (long)(budget_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&e->lock);
+    for (struct mw_py_interp *in = mw_py_interp_first(); in; in = mw_py_interp_next(in))
+        launch(e, in);
+    while (e->running && pthread_cond_timedwait(&e->done, &e->lock, &until) == 0)
+        ;
+    int left = e->running;
+    let_go(e);
+    if (left)
+        mw_log(MW_LOG_WARNING, "WSGI0537",
+               "%d interpreters did not end within %llu ms: threads or atexit functions of "
+               "applications still run; the process ends without them",
+               left, (unsigned long long)budget_ms);
+}
+
+/* -- dump -- */
+
+/* Where faulthandler writes to when told to by DUMP_SIGNAL; fixed at registration, so that
+ * mw_py_dump puts the caller's descriptor in its place. Set once at start, -1: there is no dump. */
+static int dump_fd = -1;
+#define DUMP_SIGNAL (SIGRTMAX - 6)
+
+void mw_py_dump_prepare(void)
+{
+    PyObject *module = PyImport_ImportModule("faulthandler");
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    PyObject *rv = NULL;
+
+    if (module && fd >= 0)
+        rv = PyObject_CallMethod(module, "register", "iiO", DUMP_SIGNAL, fd, Py_True);
+    if (rv)
+        dump_fd = fd;
+    else if (fd >= 0)
+        close(fd);
+    PyErr_Clear();
+    Py_XDECREF(rv);
+    Py_XDECREF(module);
+}
+
+void mw_py_dump(int fd)
+{
+    /* Only what may be called in a signal handler. */
+    if (dump_fd >= 0 && dup2(fd, dump_fd) >= 0)
+        (void)pthread_kill(pthread_self(), DUMP_SIGNAL);
+}

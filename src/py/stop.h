@@ -1,0 +1,18 @@
+/*
+ * stop.h: the end of Python in this process, within a budget, and a look at it while it hangs.
+ */
+#ifndef MW_PY_STOP_H
+#define MW_PY_STOP_H
+
+#include <stdint.h>
+
+/* As mw_py_runtime.stop. Without the GIL. */
+void mw_py_stop(uint64_t budget_ms);
+
+/* Get ready for mw_py_dump; GIL held, main interpreter. Failing costs the dump and no more. */
+void mw_py_dump_prepare(void);
+
+/* As mw_py_runtime.dump. */
+void mw_py_dump(int fd);
+
+#endif
