@@ -16,11 +16,11 @@
 #include "req.h"
 #include "rsp.h"
 
-#define assert_str(s, literal)                                                                     \
-    do {                                                                                           \
-        struct mw_str str_ = (s);                                                                  \
-        assert_int_equal(str_.n, sizeof(literal) - 1);                                             \
-        assert_memory_equal(str_.p, literal, sizeof(literal) - 1);                                 \
+#define assert_str(s, literal)                                     \
+    do {                                                           \
+        struct mw_str str_ = (s);                                  \
+        assert_int_equal(str_.n, sizeof(literal) - 1);             \
+        assert_memory_equal(str_.p, literal, sizeof(literal) - 1); \
     } while (0)
 
 /* xorshift32; *state must not be 0. */

@@ -292,9 +292,9 @@ static void test_cur_04_hostile_strings(void **state)
     } rows[] = {
         {"\3\0\0\0abc\0", 8, 0, 0},
         {"\0\0\0\0\0", 5, 0, 0},
-        {"\3\0\0\0a\0c\0", 8, MW_EPROTO, 0},              /* NUL inside */
-        {"\3\0\0\0abcd", 8, MW_EPROTO, MW_EPROTO},        /* no NUL behind */
-        {"\3\0\0\0abc", 7, MW_EPROTO, MW_EPROTO},         /* cut before the NUL */
+        {"\3\0\0\0a\0c\0", 8, MW_EPROTO, 0},                /* NUL inside */
+        {"\3\0\0\0abcd", 8, MW_EPROTO, MW_EPROTO},          /* no NUL behind */
+        {"\3\0\0\0abc", 7, MW_EPROTO, MW_EPROTO},           /* cut before the NUL */
         {"\377\377\377\377abc\0", 8, MW_EPROTO, MW_EPROTO}, /* n + 1 must not wrap */
         {"\376\377\377\377abc\0", 8, MW_EPROTO, MW_EPROTO},
         {"\4\0\0\0abc\0", 8, MW_EPROTO, MW_EPROTO},

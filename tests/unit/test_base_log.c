@@ -113,8 +113,8 @@ static void test_log_05_escape_never_cuts_a_sequence(void **state)
     static const struct {
         size_t cap;
         const char *want;
-    } rows[] = {{1, ""},      {2, "a"},         {3, "a"},         {4, "a\\n"}, {5, "a\\n"},
-                {7, "a\\n"},  {8, "a\\n\\x01"}, {9, "a\\n\\x01b"}, {99, "a\\n\\x01b"}};
+    } rows[] = {{1, ""},     {2, "a"},         {3, "a"},          {4, "a\\n"},       {5, "a\\n"},
+                {7, "a\\n"}, {8, "a\\n\\x01"}, {9, "a\\n\\x01b"}, {99, "a\\n\\x01b"}};
     char out[100];
 
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {

@@ -61,10 +61,10 @@ static void test_opt_03_numbers(void **state)
         const char *name, *value;
         int64_t want;
     } good[] = {
-        {"count", "1", 1},          {"count", "1024", 1024},         {"count", "0007", 7},
-        {"limit", "0", 0},          {"limit", "1", 1000},            {"limit", "86400", 86400000},
-        {"mask", "0", 0},           {"mask", "0022", 022},           {"mask", "777", 0777},
-        {"flag", "on", 1},          {"flag", "OFF", 0},              {"flag", "On", 1},
+        {"count", "1", 1}, {"count", "1024", 1024}, {"count", "0007", 7},
+        {"limit", "0", 0}, {"limit", "1", 1000},    {"limit", "86400", 86400000},
+        {"mask", "0", 0},  {"mask", "0022", 022},   {"mask", "777", 0777},
+        {"flag", "on", 1}, {"flag", "OFF", 0},      {"flag", "On", 1},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(good); i++) {
@@ -86,8 +86,8 @@ static void test_opt_04_refusals_change_nothing_and_say_why(void **state)
     } bad[] = {
         {"count",
          "must be a whole number from 1 to 1024",
-         {"", "0", "1025", "-1", "+1", " 1", "1 ", "1x", "0x1", "1.0", "abc",
-          "9223372036854775807", "9223372036854775808", "99999999999999999999"}},
+         {"", "0", "1025", "-1", "+1", " 1", "1 ", "1x", "0x1", "1.0", "abc", "9223372036854775807",
+          "9223372036854775808", "99999999999999999999"}},
         {"limit",
          "must be a whole number of seconds from 0 to 86400",
          {"", "86401", "1s", "1.5", "-0", "9223372036854775", "9223372036854776",
@@ -141,11 +141,10 @@ static void test_opt_07_valid_is_what_set_could_have_put(void **state)
         int64_t v;
         int valid;
     } numbers[] = {
-        {"count", 0, 0},        {"count", 1, 1},         {"count", 1024, 1},
-        {"count", 1025, 0},     {"count", INT64_MIN, 0}, {"mask", -1, 1},
-        {"mask", -2, 0},        {"mask", 0777, 1},       {"mask", 01000, 0},
-        {"limit", 86400000, 1}, {"limit", 86400001, 0},  {"limit", -1, 0},
-        {"flag", 0, 1},         {"flag", 1, 1},          {"flag", 2, 0},
+        {"count", 0, 0},         {"count", 1, 1},        {"count", 1024, 1},     {"count", 1025, 0},
+        {"count", INT64_MIN, 0}, {"mask", -1, 1},        {"mask", -2, 0},        {"mask", 0777, 1},
+        {"mask", 01000, 0},      {"limit", 86400000, 1}, {"limit", 86400001, 0}, {"limit", -1, 0},
+        {"flag", 0, 1},          {"flag", 1, 1},         {"flag", 2, 0},
     };
     static const struct {
         const char *name, *v;

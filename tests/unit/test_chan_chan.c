@@ -238,9 +238,9 @@ static void test_chan_06_no_body_where_none_may_be(void **state)
 static void test_chan_07_how_an_end_is_changed(void **state)
 {
     (void)state;
-    static const enum mw_end without[] = {MW_END_FAILED,     MW_END_FAILED, MW_END_FAILED,
-                                          MW_END_NO_SCRIPT,  MW_END_UNREADABLE,
-                                          MW_END_RELOAD,     MW_END_ABORTED};
+    static const enum mw_end without[] = {MW_END_FAILED,    MW_END_FAILED,     MW_END_FAILED,
+                                          MW_END_NO_SCRIPT, MW_END_UNREADABLE, MW_END_RELOAD,
+                                          MW_END_ABORTED};
     static const enum mw_end with[] = {MW_END_COMPLETE,  MW_END_TRUNCATED, MW_END_TRUNCATED,
                                        MW_END_TRUNCATED, MW_END_TRUNCATED, MW_END_TRUNCATED,
                                        MW_END_ABORTED};

@@ -105,8 +105,8 @@ static void test_req_04_strings_are_c_strings(void **state)
 {
     (void)state;
     static const size_t fields[] = {
-        offsetof(struct mw_req, script),        offsetof(struct mw_req, callable),
-        offsetof(struct mw_req, app_group),     offsetof(struct mw_req, process_group),
+        offsetof(struct mw_req, script),    offsetof(struct mw_req, callable),
+        offsetof(struct mw_req, app_group), offsetof(struct mw_req, process_group),
         offsetof(struct mw_req, log_id),
     };
 

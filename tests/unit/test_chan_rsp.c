@@ -103,7 +103,8 @@ static void test_rsp_02_every_byte_in_every_place(void **state)
 static void test_rsp_03_status_codes(void **state)
 {
     (void)state;
-    static const unsigned bad[] = {0, 1, 20, 99, 100, 101, 103, 199, 1000, 65535, 65736, 4294967295};
+    static const unsigned bad[] = {0,   1,   20,   99,    100,   101,
+                                   103, 199, 1000, 65535, 65736, 4294967295};
     struct mw_buf b;
     struct mw_rsp r;
     enum mw_rsp_fault fault;
@@ -132,11 +133,11 @@ static void test_rsp_04_content_length(void **state)
         const char *value;
         int64_t length; /* -1: refused */
     } rows[] = {
-        {"0", 0},          {"7", 7},   {"0007", 7}, {"9223372036854775807", INT64_MAX},
-        {"", -1},          {"-1", -1}, {"+1", -1},  {"9223372036854775808", -1},
-        {"1 ", -1},        {" 1", -1}, {"1,1", -1}, {"18446744073709551617", -1},
-        {"1, 1", -1},      {"0x1", -1}, {"1.0", -1}, {"99999999999999999999999", -1},
-        {"\t1", -1},       {"one", -1}, {"1\xb2", -1},
+        {"0", 0},     {"7", 7},    {"0007", 7},   {"9223372036854775807", INT64_MAX},
+        {"", -1},     {"-1", -1},  {"+1", -1},    {"9223372036854775808", -1},
+        {"1 ", -1},   {" 1", -1},  {"1,1", -1},   {"18446744073709551617", -1},
+        {"1, 1", -1}, {"0x1", -1}, {"1.0", -1},   {"99999999999999999999999", -1},
+        {"\t1", -1},  {"one", -1}, {"1\xb2", -1},
     };
     static const char *const names[] = {"Content-Length", "content-length", "CONTENT-LENGTH"};
 
@@ -299,10 +300,22 @@ static void test_rsp_11_names_about_the_connection(void **state)
         const char *name;
         int hop;
     } rows[] = {
-        {"Connection", 1},        {"connection", 1}, {"Keep-Alive", 1}, {"Proxy-Connection", 1},
-        {"TE", 1},                {"te", 1},         {"Trailer", 1},    {"Transfer-Encoding", 1},
-        {"TRANSFER-ENCODING", 1}, {"Upgrade", 1},    {"", 0},           {"Connections", 0},
-        {"Connectio", 0},         {"T", 0},          {"TEE", 0},        {"Content-Length", 0},
+        {"Connection", 1},
+        {"connection", 1},
+        {"Keep-Alive", 1},
+        {"Proxy-Connection", 1},
+        {"TE", 1},
+        {"te", 1},
+        {"Trailer", 1},
+        {"Transfer-Encoding", 1},
+        {"TRANSFER-ENCODING", 1},
+        {"Upgrade", 1},
+        {"", 0},
+        {"Connections", 0},
+        {"Connectio", 0},
+        {"T", 0},
+        {"TEE", 0},
+        {"Content-Length", 0},
         {"Transfer_Encoding", 0},
     };
 
