@@ -1,6 +1,6 @@
 /*
- * Both ends of a connection in one program: corking, cutting, buffering, time limits, hostile peers,
- * and the number of system calls where it matters.
+ * Both ends of a connection in one program: corking, cutting, buffering, time limits, hostile
+ * peers, and the number of system calls where it matters.
  */
 #include "samples.h"
 
@@ -537,39 +537,45 @@ static void *log_lines(void *arg)
     return NULL;
 }
 
+static void *send_blocks(void *arg)
+{
+    struct mw_link *l = arg;
+    char data[777];
+
+    memset(data, 'd', sizeof data);
+    for (int i = 0; i < LINES; i++)
+        if (mw_link_send(l, MW_F_DATA, data, sizeof data))
+            return l;
+    return NULL;
+}
+
+static int is_all(const struct mw_frame *f, char c)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        if (f->payload[i] != (uint8_t)c)
+            return 0;
+    return 1;
+}
+
 static void test_link_22_threads_do_not_cut_each_others_frames(void **state)
 {
     struct ends *e = *state;
-    static char data[777];
     unsigned lines = 0, blocks = 0;
+    pthread_t logger, sender;
+    void *failed[2];
     struct mw_frame f;
-    pthread_t logger;
-    void *failed;
 
     greet(e);
-    memset(data, 'd', sizeof data);
     assert_int_equal(pthread_create(&logger, NULL, log_lines, &e->b), 0);
-    for (int i = 0; i < LINES; i++) {
-        assert_int_equal(mw_link_send(&e->b, MW_F_DATA, data, sizeof data), 0);
-        while (mw_link_recv_now(&e->a, &f) == 0) {
-            if (f.type == MW_F_LOG) {
-                lines++;
-                assert_int_equal(f.n, 25);
-                assert_memory_equal(f.payload + 1, "a line of another thread", 24);
-            } else {
-                blocks++;
-                assert_int_equal(f.n, sizeof data);
-                assert_memory_equal(f.payload, data, sizeof data);
-            }
-        }
+    assert_int_equal(pthread_create(&sender, NULL, send_blocks, &e->b), 0);
+    while (lines + blocks < 2 * LINES && mw_link_recv(&e->a, &f) == 0) {
+        lines += f.type == MW_F_LOG && f.n == 25 && memcmp(f.payload + 1, "a line of", 9) == 0;
+        blocks += f.type == MW_F_DATA && f.n == 777 && is_all(&f, 'd');
     }
-    while (lines + blocks < 2 * LINES) {
-        assert_int_equal(mw_link_recv(&e->a, &f), 0);
-        lines += f.type == MW_F_LOG;
-        blocks += f.type == MW_F_DATA;
-    }
-    pthread_join(logger, &failed);
-    assert_null(failed);
+    pthread_join(logger, &failed[0]);
+    pthread_join(sender, &failed[1]);
+    assert_null(failed[0]);
+    assert_null(failed[1]);
     assert_int_equal(lines, LINES);
     assert_int_equal(blocks, LINES);
 }
