@@ -90,6 +90,7 @@ class Httpd:
         self.env = env or {}
         self.process = None
         self.started = 0
+        self.user = None
         self.seen = set()
         self.vhosts = {}
         for sub in ("conf", "logs", "run", "tmp"):
@@ -140,7 +141,7 @@ class Httpd:
         lines += [f"LoadModule {m}_module {MODULES}/mod_{m}.so" for m in self.modules]
         if self.wsgi:
             lines.append("LoadModule wsgi_module @dir@/build/mod_wsgi.so")
-        if ROOT:
+        if ROOT and not self.user:
             lines += [f"User {USER}", f"Group {GROUP}"]
         lines += [
             "ServerRoot @dir@", "ServerName test.invalid", "DefaultRuntimeDir run", "PidFile run/httpd.pid",
@@ -179,6 +180,12 @@ class Httpd:
         env.update(self.env)
         return env
 
+    def become(self, user):
+        """Start as this user instead of root."""
+        self.user = user
+        for sub in ("logs", "run"):
+            shutil.chown(self.path(sub), user)
+
     # -- life
 
     def command(self, *more):
@@ -191,7 +198,9 @@ class Httpd:
         with open(self.path("logs", "start.txt"), "ab") as out:
             self.process = subprocess.Popen(self.command("-DFOREGROUND"), stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=out, env=self._environ(),
-                                            start_new_session=True, cwd="/")
+                                            start_new_session=True, cwd="/", user=self.user,
+                                            group=self.user and GROUP,
+                                            extra_groups=[] if self.user else None)
         return self
 
     def start(self, seconds=20):
