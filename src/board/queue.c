@@ -285,17 +285,15 @@ static int accept_grant(struct mw_board *b, uint32_t cell, uint64_t word, struct
 static int try_turn(struct mw_board *b, uint32_t cell, uint64_t me, struct mw_claim *out)
 {
     uint64_t word = mw_shm_get64(&b->cells[cell]);
-    if (mw_cell_granted(word)) {
-        if (accept_grant(b, cell, word, out)) {
-            return 1;
-        }
-        enqueue(b, cell, me); /* void, but it keeps its place */
-    } else if (word == (me | MW_CELL_NUDGED)) {
+    if (mw_cell_granted(word) && accept_grant(b, cell, word, out)) {
+        return 1;
+    }
+    if (word == (me | MW_CELL_NUDGED)) {
         if (!mw_shm_cas64(&b->cells[cell], word, me)) {
             return 0;
         }
     } else if (word != me) {
-        enqueue(b, cell, me); /* not by the protocol: somebody scribbles */
+        enqueue(b, cell, me); /* the grant was void: it keeps its place; or somebody scribbles */
     }
     return match(b, cell, out);
 }

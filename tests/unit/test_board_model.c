@@ -52,6 +52,7 @@ struct co {
     void (*main)(struct co *);
     int (*ready)(struct co *); /* BLOCKED: may it go on? */
     unsigned priority;
+    int parked;       /* runs again only when nobody else can */
     const void *word; /* SLEEPS: on this one */
     uint64_t until;
     uint64_t asleep_since; /* number of the scheduler's step; valid while SLEEPS */
@@ -74,8 +75,10 @@ struct child {
 
 /* What is true, as opposed to what the board says. */
 struct truth {
-    int alive; /* the worker's process runs, and is not draining */
-    int restart, drain;
+    int alive;          /* the worker's process runs */
+    int restart, drain; /* what the supervisor is to do */
+    int draining;       /* it has said so */
+    int deserted;       /* and has seen no claim since */
     uint32_t incarnation;
     int holder[THREADS]; /* co + 1 of the request that has it */
     int at_work;         /* its threads that serve something */
@@ -88,6 +91,7 @@ struct world {
     int current;        /* -1: the scheduler */
     unsigned switch_in; /* a step changes coroutine once in so many */
     int by_priority;
+    unsigned park_in; /* 0: never */
     unsigned event_in;
     struct mw_board *board; /* parent's, supervisor's and workers' */
     struct child child[CHILDREN];
@@ -149,7 +153,9 @@ static void step(void)
     if (w == NULL || w->current < 0) {
         return;
     }
-    if (below(w->switch_in) == 0) {
+    int park = w->park_in && below(w->park_in) == 0;
+    if (park || below(w->switch_in) == 0) {
+        w->co[w->current].parked = park;
         to_scheduler();
     }
 }
@@ -271,6 +277,8 @@ static void kill_worker(unsigned slot)
     }
     t->alive = 0;
     t->at_work = 0;
+    t->draining = 0;
+    t->deserted = 0;
     t->restart = 1;
     w->kills++;
 }
@@ -306,6 +314,43 @@ static void replace_worker(unsigned slot)
     }
 }
 
+static int nobody_holds(const struct truth *t)
+{
+    for (unsigned k = 0; k < w->threads; k++) {
+        if (t->holder[k]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* As a worker's end is: when its last claim has been seen to go, or by force at any moment. */
+static void drain_worker(unsigned slot)
+{
+    struct truth *t = &w->truth[slot];
+    struct mw_slot_info info = {.claimed = 1};
+
+    t->drain = 0;
+    t->draining = 1;
+    mw_board_draining(w->board, slot);
+    for (unsigned n = below(60); n > 0 && t->alive && info.claimed; n--) {
+        to_scheduler();
+        if (nobody_holds(t) && mw_board_slot(w->board, slot, &info) != MW_OK) {
+            broken("no slot %u", slot);
+        }
+    }
+    if (t->alive && info.claimed == 0) {
+        t->deserted = 1;
+        for (unsigned n = below(12); n > 0; n--) {
+            w->co[w->current].parked = 1;
+            to_scheduler();
+        }
+    }
+    if (t->alive) {
+        kill_worker(slot);
+    }
+}
+
 static void supervisor_main(struct co *c)
 {
     for (;;) {
@@ -315,12 +360,7 @@ static void supervisor_main(struct co *c)
                 w->truth[s].drain = 0;
                 replace_worker(s);
             } else if (w->truth[s].drain) {
-                w->truth[s].drain = 0;
-                mw_board_draining(w->board, s);
-                to_scheduler();
-                if (w->truth[s].alive) {
-                    kill_worker(s);
-                }
+                drain_worker(s);
             }
         }
     }
@@ -400,6 +440,9 @@ static void got(struct co *c)
         if (t->holder[c->claim.thread]) {
             broken("slot %u thread %u: %d has it, %d got it", c->claim.slot, c->claim.thread,
                    t->holder[c->claim.thread], id_of(c));
+        }
+        if (t->deserted) {
+            broken("slot %u was claimed after it had drained", c->claim.slot);
         }
         t->holder[c->claim.thread] = id_of(c);
     }
@@ -597,28 +640,36 @@ static void wake_timed_out(void)
     }
 }
 
+static int goes_before(const struct co *a, const struct co *b, unsigned n)
+{
+    if (a->parked != b->parked) {
+        return b->parked;
+    }
+    return w->by_priority ? a->priority > b->priority : below(n) == 0;
+}
+
 /* The next to run, or -1. */
 static int choose(void)
 {
-    int best = -1;
+    struct co *best = NULL;
     unsigned n = 0;
     for (unsigned i = 0; i < COS_MAX; i++) {
         struct co *c = &w->co[i];
         if (c->state == CO_BLOCKED && c->ready && c->ready(c)) {
             c->state = CO_RUNS;
         }
-        if (c->state != CO_RUNS) {
-            continue;
-        }
-        n++;
-        if (best < 0 || (w->by_priority ? c->priority > w->co[best].priority : below(n) == 0)) {
-            best = (int)i;
+        if (c->state == CO_RUNS && (best == NULL || goes_before(c, best, ++n))) {
+            best = c;
         }
     }
-    if (best >= 0 && w->by_priority && below(40) == 0) {
-        w->co[best].priority = below(1000);
+    if (best == NULL) {
+        return -1;
     }
-    return best;
+    best->parked = 0;
+    if (w->by_priority && below(40) == 0) {
+        best->priority = below(1000);
+    }
+    return (int)(best - w->co);
 }
 
 /* One of the jobs that go on only now, so that there are many such moments. */
@@ -685,6 +736,7 @@ static void schedule(void)
 static void prepare(uint64_t seed)
 {
     static const unsigned switches[] = {1, 2, 6, 20};
+    static const unsigned parks[] = {0, 10, 40, 150};
     static const unsigned events[] = {15, 60, 200, 600};
 
     w->seed = seed;
@@ -696,6 +748,7 @@ static void prepare(uint64_t seed)
     w->now = 1000;
     w->switch_in = switches[below(4)];
     w->by_priority = (int)below(2);
+    w->park_in = parks[below(4)];
     w->event_in = events[below(4)];
     w->events = below(3) ? below(25) : 0;
     w->requests = 10 + below(30);
