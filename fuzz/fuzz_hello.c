@@ -1,0 +1,90 @@
+/*
+ * The small payloads; the first byte is the frame's type. Property: what is accepted has one
+ * encoding, the bytes it came from.
+ */
+#include "check.h"
+#include "chan.h"
+#include "log.h"
+#include "wire.h"
+
+static void check_hello(const uint8_t *p, size_t n)
+{
+    uint8_t out[MW_HELLO_SIZE];
+    struct mw_hello h;
+
+    if (mw_hello_decode(&h, p, n))
+        return;
+    CHECK(h.version == MW_WIRE_VERSION && h.data_max >= 1 && h.data_max <= MW_FRAME_DATA_MAX);
+    mw_hello_encode(out, &h);
+    CHECK(n == sizeof out && memcmp(out, p, n) == 0);
+}
+
+static void check_want(const uint8_t *p, size_t n)
+{
+    uint32_t want;
+    struct mw_buf b;
+
+    if (mw_want_decode(&want, p, n))
+        return;
+    CHECK(want >= 1 && want <= MW_WANT_MAX);
+    mw_buf_init(&b, 4);
+    mw_buf_u32(&b, want);
+    check_same(&b, p, n);
+    mw_buf_fini(&b);
+}
+
+static void check_log(const uint8_t *p, size_t n)
+{
+    struct mw_str text;
+    int level;
+
+    if (mw_logline_decode(&level, &text, p, n))
+        return;
+    CHECK(level >= MW_LOG_CRIT && level <= MW_LOG_TRACE1);
+    CHECK(n == text.n + 1 && p[0] == level);
+    CHECK(text.n == 0 || text.p == (const char *)p + 1);
+}
+
+static void check_body_end(const uint8_t *p, size_t n)
+{
+    uint8_t v;
+
+    if (mw_u8_decode(&v, MW_BODY_END_LAST, p, n))
+        return;
+    CHECK(n == 1 && v == p[0] && v <= MW_BODY_END_LAST);
+    CHECK((int)mw_body_end_of(mw_body_end_error((enum mw_body_end)v)) == v);
+}
+
+static void check_end(const uint8_t *p, size_t n)
+{
+    uint8_t v;
+
+    if (mw_u8_decode(&v, MW_END_LAST, p, n))
+        return;
+    CHECK(n == 1 && v == p[0]);
+    CHECK(strcmp(mw_end_name((enum mw_end)v), "unknown") != 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    switch (data[0]) {
+    case MW_F_WANT:
+        check_want(data + 1, size - 1);
+        break;
+    case MW_F_BODY_END:
+        check_body_end(data + 1, size - 1);
+        break;
+    case MW_F_LOG:
+        check_log(data + 1, size - 1);
+        break;
+    case MW_F_END:
+        check_end(data + 1, size - 1);
+        break;
+    default:
+        check_hello(data + 1, size - 1);
+        break;
+    }
+    return 0;
+}

@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""Writes the seed corpora, fuzz/corpus/NAME/*: run it after a format changed.
+
+The formats are written down here once more, independent of the C code, as docs/protocol.md says them.
+"""
+
+import os
+import re
+import struct
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FRAMES = dict(HELLO=1, REQUEST=2, WANT=3, BODY=4, BODY_END=5, ABORT=7, HEAD=8, DATA=9, LOG=12, END=13)
+
+
+def text(value):
+    value = value.encode() if isinstance(value, str) else value
+    return struct.pack("<I", len(value)) + value + b"\0"
+
+
+def frame(kind, payload=b"", flags=0):
+    return struct.pack("<IBBH", len(payload), FRAMES.get(kind, kind), flags, 0) + payload
+
+
+def hello(version=1, data_max=65536, magic=b"MSWI"):
+    return magic + struct.pack("<IIII", version, 4711, 3, data_max)
+
+
+def request(pairs=(), flags=0x22, length=5, script="/srv/app.wsgi", count=None):
+    head = struct.pack("<IIqQQ", flags, len(pairs) if count is None else count, length,
+                       1700000000000001, 1700000000000777)
+    strings = (script, "application", "www.example.com|", "blog", "ZAbc/1")
+    return head + b"".join(map(text, strings)) + b"".join(text(s) for pair in pairs for s in pair)
+
+
+def head(status=200, reason="OK", fields=(), count=None):
+    start = struct.pack("<HHI", status, 0, len(fields) if count is None else count)
+    return start + text(reason) + b"".join(text(s) for field in fields for s in field)
+
+
+def control(kind, message="", group=1, slot=2, incarnation=3):
+    return struct.pack("<BBHHHI", kind, 0, group, slot, 0, incarnation) + text(message)
+
+
+def specification(preload=(), threads=15, name="blog"):
+    """The rows are read from spec.c, so that a new option needs no change here."""
+    with open(os.path.join(HERE, "../src/wire/spec.c"), encoding="ascii") as f:
+        kinds = re.findall(r'^    \{"[a-z-]+", MW_OPT_(\w+), AT\((\w+)\)', f.read(), re.MULTILINE)
+    numbers = dict(threads=threads, umask=-1, uid=33, gid=33, startup_timeout_ms=60000)
+    strings = dict(runtime="/usr/lib/wsgi-python-3.11.so", home="/srv", user_name="www-data")
+    body = b"MWSP" + struct.pack("<I", len(kinds))
+    for kind, field in kinds:
+        if kind in ("STR", "DIR"):
+            body += text(strings.get(field, ""))
+        else:
+            body += struct.pack("<q", numbers.get(field, 0))
+    body += text(name) + struct.pack("<I", len(preload))
+    for script, group, explicit in preload:
+        body += text(script) + text(group) + bytes([explicit])
+    return body
+
+
+ENVIRON = (("REQUEST_METHOD", "POST"), ("PATH_INFO", b"/caf\xc3\xa9"), ("QUERY_STRING", ""))
+FIELDS = (("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Content-Length", "17"))
+EXCHANGE_TO_WORKER = (frame("HELLO", hello()) + frame("REQUEST", request(ENVIRON)) +
+                      frame("BODY", b"hello") + frame("BODY_END", b"\0"))
+EXCHANGE_TO_CHILD = (frame("HELLO", hello()) + frame("LOG", b"\3a line") +
+                     frame("WANT", struct.pack("<I", 4096)) +
+                     frame("HEAD", head(fields=FIELDS)) + frame("DATA", b"x" * 17) +
+                     frame("END", b"\0"))
+
+SEEDS = {
+    "frame": {
+        "to-worker": b"\1" + EXCHANGE_TO_WORKER,
+        "to-child": b"\2" + EXCHANGE_TO_CHILD,
+        "abort": b"\3" + frame("ABORT") * 3,
+        "reserved-type": b"\4" + frame("ABORT") + frame(10),
+        "flags": b"\5" + frame("ABORT", flags=1),
+        "over-limit": b"\6" + struct.pack("<IBBH", 65537, 9, 0, 0),
+        "cut": b"\7" + EXCHANGE_TO_CHILD[:-3],
+    },
+    "req": {
+        "pairs": request(ENVIRON),
+        "no-pairs": request(length=0, flags=0),
+        "chunked": request(ENVIRON, length=-1),
+        "relative-script": request(ENVIRON, script="app.wsgi"),
+        "wrong-count": request(ENVIRON, count=4),
+        "many-pairs": request(tuple(("K%d" % i, "v" * i) for i in range(60))),
+    },
+    "rsp": {
+        "fields": head(fields=FIELDS),
+        "bare": head(204, ""),
+        "early-hints": head(103, "Early Hints"),
+        "two-lengths": head(fields=FIELDS + (("content-length", "17"),)),
+        "injection": head(fields=(("X", "a\r\nSet-Cookie: b=c"),)),
+        "bad-name": head(fields=(("X Y", ""),)),
+        "latin-1": head(200, b"\xc9t\xe9", fields=(("X", b"\xe9\t "),)),
+        "wrong-count": head(fields=FIELDS, count=2),
+    },
+    "ctl": {
+        "connect": control(1),
+        "serve": control(2),
+        "ready": control(4),
+        "failed": control(5, "drop privileges: no such user"),
+        "recycle": control(6, "script changed: /srv/app.wsgi"),
+        "text-in-ready": control(4, "x"),
+        "longest": control(5, "x" * 480),
+    },
+    "spec": {
+        "plain": specification(),
+        "preload": specification((("/srv/a.wsgi", "", 1), ("/srv/b.wsgi", "other", 0))),
+        "bad-threads": specification(threads=0),
+        "no-name": specification(name=""),
+    },
+    "hello": {
+        "hello": b"\1" + hello(),
+        "version-2": b"\1" + hello(version=2),
+        "data-max-0": b"\1" + hello(data_max=0),
+        "want": b"\3" + struct.pack("<I", 1 << 20),
+        "body-end": b"\5\4",
+        "log": b"\x0c\3a line\n",
+        "end": b"\x0d\6",
+    },
+    "link": {
+        "to-worker": EXCHANGE_TO_WORKER,
+        "to-child": EXCHANGE_TO_CHILD,
+        "no-hello": EXCHANGE_TO_CHILD[28:],
+        "two-hellos": frame("HELLO", hello()) * 2,
+        "cut": EXCHANGE_TO_WORKER[:-5],
+        "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    },
+}
+
+
+def main():
+    for name, seeds in SEEDS.items():
+        folder = os.path.join(HERE, "corpus", name)
+        os.makedirs(folder, exist_ok=True)
+        for seed, content in seeds.items():
+            with open(os.path.join(folder, seed), "wb") as f:
+                f.write(content)
+
+
+if __name__ == "__main__":
+    main()
