@@ -33,7 +33,8 @@ APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
-#define KEY_MAX 256 /* bytes of an HTTP_* key that need no allocation */
+#define KEY_MAX 256       /* bytes of an HTTP_* key that need no allocation */
+#define BLOCK_FIRST 4096u /* bytes asked for at first: most requests need no more */
 
 struct writer {
     request_rec *r;
@@ -509,6 +510,7 @@ int mw_reqbuild(request_rec *r, const struct mw_target *t, struct mw_buf *b)
     if (rv != OK)
         return rv;
     fill_head(r, t, &head);
+    mw_buf_reserve(b, BLOCK_FIRST);
     at = mw_req_begin(b, &head);
     put_environment(&w);
     put_server(&w);
