@@ -25,6 +25,12 @@
 #include <string.h>
 #include <ucontext.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
 static void step(void);
 #define MW_BOARD_STEP() step()
 
@@ -180,6 +186,7 @@ static struct co *co_free(void)
 
 static void give_stack(struct co *c)
 {
+    ASAN_UNPOISON_MEMORY_REGION(c->stack, STACK_SIZE); /* who was killed on it never returned */
     getcontext(&c->ctx);
     c->ctx.uc_stack.ss_sp = c->stack;
     c->ctx.uc_stack.ss_size = STACK_SIZE;

@@ -1,0 +1,397 @@
+/*
+ * test_board_threads.c: the board under real threads and processes, some of which are killed.
+ *
+ * What is true is kept beside the board in memory that all processes share: for each thread of each
+ * worker the number of those who believe to have it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "clock.h"
+#include "shm.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MANY 1500
+#define ROUNDS 300
+#else
+#define MANY 10000
+#define ROUNDS 2000
+#endif
+#define SLOTS 3
+#define THREADS 2
+#define CHILDREN 4
+#define CELLS 4
+#define KILLS 40
+#define WATCHDOG_S 120
+
+struct shared {
+    atomic_int holder[SLOTS][THREADS]; /* pid; 0: nobody */
+    atomic_uint served;
+    atomic_uint doubled; /* claims of what somebody had */
+    atomic_uint failed;  /* claims that returned an error */
+    atomic_int stop;
+};
+
+static struct shared *share(void)
+{
+    struct shared *sh = mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                             -1, 0);
+    assert_true(sh != MAP_FAILED);
+    memset(sh, 0, sizeof *sh);
+    return sh;
+}
+
+static struct mw_board *make(unsigned slots, unsigned threads, unsigned members, unsigned cells)
+{
+    struct mw_board_size size = {slots, threads, members, cells};
+    struct mw_board *b = NULL;
+    assert_int_equal(mw_board_create(&b, &size), 0);
+    for (unsigned s = 0; s < slots; s++) {
+        assert_int_not_equal(mw_board_starting(b, s, (pid_t)(1000 + s)), 0);
+        mw_board_ready(b, s);
+    }
+    return b;
+}
+
+static unsigned all_claimed(const struct mw_board *b)
+{
+    unsigned n = 0;
+    for (unsigned s = 0; s < mw_board_slots(b); s++) {
+        struct mw_slot_info info;
+        assert_int_equal(mw_board_slot(b, s, &info), 0);
+        n += info.claimed + info.busy;
+    }
+    return n;
+}
+
+static void assert_idle(const struct mw_board *b)
+{
+    assert_int_equal(all_claimed(b), 0);
+    assert_int_equal(mw_board_waiting(b), 0);
+    for (unsigned c = 0; c < b->ncells; c++) {
+        assert_int_equal(b->cells[c], MW_CELL_IDLE);
+    }
+}
+
+/* -- one client: claims and releases -- */
+
+struct client {
+    struct mw_board *b;
+    struct shared *sh;
+    unsigned rounds;
+    int check; /* false: workers die, so that two may believe to have the same thread */
+    pthread_t thread;
+};
+
+static void serve_one(struct client *cl)
+{
+    struct mw_claim c;
+    int expected = 0;
+
+    if (mw_board_claim(cl->b, mw_clock_deadline(60000), &c, NULL) != MW_OK) {
+        atomic_fetch_add(&cl->sh->failed, 1);
+        return;
+    }
+    atomic_int *holder = &cl->sh->holder[c.slot][c.thread];
+    if (cl->check && !atomic_compare_exchange_strong(holder, &expected, (int)getpid())) {
+        atomic_fetch_add(&cl->sh->doubled, 1);
+    }
+    mw_board_busy(cl->b, c.slot, 1);
+    if (atomic_fetch_add(&cl->sh->served, 1) % 3 == 0) {
+        sched_yield();
+    }
+    mw_board_busy(cl->b, c.slot, -1);
+    if (cl->check) {
+        atomic_store(holder, 0);
+    }
+    mw_board_release(cl->b, &c);
+}
+
+static void *client_main(void *arg)
+{
+    struct client *cl = arg;
+    for (unsigned i = 0; i < cl->rounds && !atomic_load(&cl->sh->stop); i++) {
+        serve_one(cl);
+    }
+    return NULL;
+}
+
+/* -- threads -- */
+
+static void test_board_90_threads_share_what_there_is(void **state)
+{
+    enum { CLIENTS = 12 };
+    struct shared *sh = share();
+    struct mw_board *b = make(SLOTS, THREADS, 1, CLIENTS);
+    struct client cl[CLIENTS];
+    (void)state;
+    assert_int_equal(mw_board_join(b, getpid()), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        cl[i] = (struct client){.b = b, .sh = sh, .rounds = ROUNDS, .check = 1};
+        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
+    }
+    assert_int_equal(sh->served, CLIENTS * ROUNDS);
+    assert_int_equal(sh->doubled, 0);
+    assert_int_equal(sh->failed, 0);
+    assert_idle(b);
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
+/* The busy count of a worker that is replaced under its clients is not theirs: it may be off. */
+static void test_board_90_workers_come_and_go(void **state)
+{
+    enum { CLIENTS = 6 };
+    struct shared *sh = share();
+    struct mw_board *b = make(SLOTS, THREADS, 1, CLIENTS);
+    struct client cl[CLIENTS];
+    (void)state;
+    assert_int_equal(mw_board_join(b, getpid()), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        cl[i] = (struct client){.b = b, .sh = sh, .rounds = UINT32_MAX};
+        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
+    }
+    for (unsigned i = 0; i < 200; i++) {
+        if (i % 2) {
+            mw_board_draining(b, i % SLOTS);
+            usleep(200);
+        }
+        mw_board_empty(b, i % SLOTS);
+        usleep(300);
+        assert_int_not_equal(mw_board_starting(b, i % SLOTS, 1), 0);
+        mw_board_ready(b, i % SLOTS);
+    }
+    atomic_store(&sh->stop, 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
+    }
+    assert_int_equal(sh->failed, 0);
+    assert_true(sh->served > 200);
+    for (unsigned s = 0; s < SLOTS; s++) {
+        assert_int_not_equal(mw_board_starting(b, s, 1), 0);
+    }
+    assert_idle(b);
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
+/* -- thousands wait -- */
+
+static void *wait_main(void *arg)
+{
+    struct client *cl = arg;
+    serve_one(cl);
+    return NULL;
+}
+
+static void test_board_90_thousands_wait_for_one_thread(void **state)
+{
+    struct shared *sh = share();
+    struct mw_board *b = make(1, 1, 1, MANY + 1);
+    struct client cl = {.b = b, .sh = sh, .check = 1};
+    pthread_t *threads = calloc(MANY, sizeof *threads);
+    pthread_attr_t small;
+    struct mw_claim c;
+    unsigned n = 0;
+    (void)state;
+    assert_non_null(threads);
+    assert_int_equal(mw_board_join(b, getpid()), 0);
+    assert_int_equal(mw_board_claim(b, 0, &c, NULL), 0);
+    assert_int_equal(pthread_attr_init(&small), 0);
+    assert_int_equal(pthread_attr_setstacksize(&small, 128 << 10), 0);
+    while (n < MANY && pthread_create(&threads[n], &small, wait_main, &cl) == 0) {
+        n++;
+    }
+    assert_true(n >= 1000); /* the machine may not have as many as we want */
+    while (mw_board_waiting(b) < n) {
+        usleep(1000);
+    }
+    mw_board_release(b, &c);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(sh->served, n);
+    assert_int_equal(sh->doubled, 0);
+    assert_int_equal(sh->failed, 0);
+    assert_idle(b);
+    pthread_attr_destroy(&small);
+    free(threads);
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
+/* -- processes -- */
+
+static void child_main(struct mw_board *b, struct shared *sh)
+{
+    struct client cl[CELLS];
+    alarm(WATCHDOG_S);
+    if (mw_board_join(b, getpid()) != MW_OK) {
+        _exit(2);
+    }
+    for (int i = 0; i < CELLS; i++) {
+        cl[i] = (struct client){.b = b, .sh = sh, .rounds = UINT32_MAX, .check = 1};
+        if (pthread_create(&cl[i].thread, NULL, client_main, &cl[i]) != 0) {
+            _exit(3);
+        }
+    }
+    for (int i = 0; i < CELLS; i++) {
+        pthread_join(cl[i].thread, NULL);
+    }
+    _exit(0);
+}
+
+static pid_t child_start(struct mw_board *b, struct shared *sh)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        child_main(b, sh);
+    }
+    return pid;
+}
+
+/* As httpd's parent does, when it has reaped a child. Its row must be clean before another has it. */
+static void child_settle(struct mw_board *b, struct shared *sh, pid_t pid)
+{
+    unsigned row = 0;
+    while (row < CHILDREN && b->members[row] != (uint32_t)pid) {
+        row++;
+    }
+    for (int s = 0; s < SLOTS; s++) {
+        for (int t = 0; t < THREADS; t++) {
+            int theirs = (int)pid;
+            atomic_compare_exchange_strong(&sh->holder[s][t], &theirs, 0);
+        }
+    }
+    mw_board_settle(b, pid);
+    if (row == CHILDREN) {
+        return; /* killed before it joined */
+    }
+    for (unsigned s = 0; s < SLOTS; s++) {
+        for (unsigned t = 0; t < THREADS; t++) {
+            uint32_t owner = mw_shm_slot(b, s)->owner[t];
+            assert_true(mw_owner_is_free(owner) || mw_owner_cell(owner) / CELLS != row);
+        }
+    }
+    for (unsigned c = row * CELLS; c < (row + 1) * CELLS; c++) {
+        assert_int_equal(b->cells[c], MW_CELL_IDLE);
+    }
+}
+
+/* A worker counts its own busy threads; here the clients do it for it, and those that were killed did
+ * not count themselves out. */
+static void forget_busy(struct mw_board *b)
+{
+    for (unsigned s = 0; s < SLOTS; s++) {
+        struct mw_slot_info info;
+        assert_int_equal(mw_board_slot(b, s, &info), 0);
+        mw_board_busy(b, s, -(int)info.busy);
+    }
+}
+
+static void test_board_60_killed_children_leave_nothing(void **state)
+{
+    struct shared *sh = share();
+    struct mw_board *b = make(SLOTS, THREADS, CHILDREN, CELLS);
+    pid_t pid[CHILDREN];
+    unsigned seen = 0;
+    int status;
+    (void)state;
+    for (int i = 0; i < CHILDREN; i++) {
+        pid[i] = child_start(b, sh);
+    }
+    for (int kills = 0; kills < KILLS; kills++) {
+        int i = kills % CHILDREN;
+        uint64_t limit = mw_clock_deadline(30000);
+        while (atomic_load(&sh->served) < seen + 200) { /* all goes on */
+            assert_true(mw_clock_ms() < limit);
+            usleep(500);
+        }
+        assert_int_equal(kill(pid[i], SIGKILL), 0);
+        assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+        assert_true(WIFSIGNALED(status));
+        child_settle(b, sh, pid[i]);
+        forget_busy(b);
+        seen = atomic_load(&sh->served);
+        pid[i] = child_start(b, sh);
+    }
+    atomic_store(&sh->stop, 1);
+    for (int i = 0; i < CHILDREN; i++) {
+        assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        child_settle(b, sh, pid[i]);
+    }
+    forget_busy(b);
+    assert_int_equal(sh->doubled, 0);
+    assert_int_equal(sh->failed, 0);
+    assert_idle(b);
+    for (unsigned row = 0; row < CHILDREN; row++) {
+        assert_int_equal(b->members[row], 0);
+    }
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
+/* All are killed while they wait and hold: the next child finds every thread idle. */
+static void test_board_60_all_children_killed_at_once(void **state)
+{
+    struct shared *sh = share();
+    struct mw_board *b = make(SLOTS, THREADS, CHILDREN, CELLS);
+    pid_t pid[CHILDREN];
+    int status;
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        unsigned seen = atomic_load(&sh->served);
+        for (int i = 0; i < CHILDREN; i++) {
+            pid[i] = child_start(b, sh);
+        }
+        while (atomic_load(&sh->served) < seen + 300) {
+            usleep(500);
+        }
+        for (int i = 0; i < CHILDREN; i++) {
+            assert_int_equal(kill(pid[i], SIGKILL), 0);
+        }
+        for (int i = 0; i < CHILDREN; i++) {
+            assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+        }
+        for (int i = 0; i < CHILDREN; i++) {
+            child_settle(b, sh, pid[i]);
+        }
+        forget_busy(b);
+        assert_idle(b);
+    }
+    assert_int_equal(sh->doubled, 0);
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
+int main(void)
+{
+    /* Processes first: a sanitizer may not let a process fork that had threads. */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_board_60_killed_children_leave_nothing),
+        cmocka_unit_test(test_board_60_all_children_killed_at_once),
+        cmocka_unit_test(test_board_90_threads_share_what_there_is),
+        cmocka_unit_test(test_board_90_workers_come_and_go),
+        cmocka_unit_test(test_board_90_thousands_wait_for_one_thread),
+    };
+    alarm(WATCHDOG_S);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
