@@ -43,7 +43,7 @@ class Line:
     @property
     def is_traceback(self):
         body = re.sub(r"^(\[[^\]]*\] )*", "", self.text)
-        return not self.id and bool(_TRACEBACK.match(body))
+        return not self.id and (not body.strip() or bool(_TRACEBACK.match(body)))
 
     def __repr__(self):
         return f"{os.path.basename(self.log)}: {self.full}"
