@@ -105,6 +105,21 @@ static void ignore_if_default(int sig)
         signal(sig, SIG_IGN);
 }
 
+/* CPython takes SIGINT for itself as soon as anything imports signal, whatever the configuration
+ * says. Let it, and give the signal back: the process and its signals are not Python's. */
+static void give_back_sigint(void)
+{
+    struct sigaction before;
+    PyObject *module = NULL;
+
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+        module = PyImport_ImportModule("_signal");
+    if (module)
+        Py_XDECREF(PyObject_CallMethod(module, "signal", "ii", SIGINT, 0 /* signal.SIG_DFL */));
+    Py_XDECREF(module);
+    PyErr_Clear();
+}
+
 static int runtime_start(const struct mw_py_config *cfg, char *why, size_t why_cap)
 {
     struct mw_py_prefix prefix;
@@ -126,6 +141,7 @@ static int runtime_start(const struct mw_py_config *cfg, char *why, size_t why_c
         st = initialize(&prefix);
     if (PyStatus_Exception(st))
         return failed(st, cfg->home, why, why_cap);
+    give_back_sigint();
     mw_py_dump_prepare();
     if (mw_py_interp_adopt_main() == 0)
         return 0;
