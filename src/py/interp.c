@@ -221,12 +221,13 @@ static void publish(struct mw_py_interp *in)
     __atomic_store_n(&last->next, in, __ATOMIC_RELEASE);
 }
 
-/* GIL held in the main interpreter before and after. */
-static int make_sub(struct mw_py_interp *in, struct mw_py_thread *me, char *why, size_t why_cap)
+/* GIL held in the main interpreter before and after. The state that Py_NewInterpreter makes is nobody's
+ * seat and stays for ever: threads of httpd come and go, and an interpreter whose last state was
+ * deleted cannot take another (CPython 3.11 ends the process then). */
+static int make_sub(struct mw_py_interp *in, char *why, size_t why_cap)
 {
     PyThreadState *before = PyThreadState_Get();
-    struct mw_py_seat *seat = new_seat(me);
-    PyThreadState *ts = seat ? Py_NewInterpreter() : NULL;
+    PyThreadState *ts = Py_NewInterpreter();
 
     if (!ts) {
         snprintf(why, why_cap, "Py_NewInterpreter failed");
@@ -240,8 +241,6 @@ static int make_sub(struct mw_py_interp *in, struct mw_py_thread *me, char *why,
         PyThreadState_Swap(before);
         return MW_EIO;
     }
-    *seat = (struct mw_py_seat){.in = in, .ts = ts};
-    me->nseats++;
     PyThreadState_Swap(before);
     return 0;
 }
@@ -256,7 +255,7 @@ static struct mw_py_interp *make_locked(struct mw_str group, char *why, size_t w
         free_interp(in);
         return NULL;
     }
-    int rv = make_sub(in, self, why, why_cap);
+    int rv = make_sub(in, why, why_cap);
     mw_py_leave();
     if (rv) {
         free_interp(in);
