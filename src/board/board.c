@@ -1,6 +1,6 @@
 /*
- * board.c: the segment: made, mapped and checked; slots, members and figures. Claims and the queue are
- * in queue.c, the layout in shm.h, the protocol in docs/internals/board.md.
+ * board.c: the segment: made, mapped and checked; slots, members and figures. Claims and the queue
+ * are in queue.c, the layout in shm.h, the protocol in docs/internals/board.md.
  *
  * Called in httpd's processes, in the supervisor and in workers, by any thread. Never blocks.
  */

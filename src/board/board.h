@@ -1,16 +1,16 @@
 /*
  * board.h: the shared memory of one daemon group, from which an httpd child chooses a worker.
  *
- * Mapped by httpd's processes, the supervisor and the group's own workers. Whatever a worker can write
- * is bounds-checked when read: a compromised application can upset the routing of its own group and
- * nothing else.
+ * Mapped by httpd's processes, the supervisor and the group's own workers. Whatever a worker can
+ * write is bounds-checked when read: a compromised application can upset the routing of its own
+ * group and nothing else.
  *
- * A claim is the right to send one request to one worker. Every thread of every worker has one owner
- * word; to claim is to change it from 0 to the claimant's cell by compare-and-swap, so that who holds
- * what is readable at every instruction and the crash of any party leaks nothing: there is no count
- * that could be wrong. A cell belongs to one thread of one httpd child at a time. Where no thread is
- * free, a request waits in one queue per group, oldest first, in its cell; who releases a thread
- * while somebody waits hands it over.
+ * A claim is the right to send one request to one worker. Every thread of every worker has one
+ * owner word; to claim is to change it from 0 to the claimant's cell by compare-and-swap, so that
+ * who holds what is readable at every instruction and the crash of any party leaks nothing: there
+ * is no count that could be wrong. A cell belongs to one thread of one httpd child at a time. Where
+ * no thread is free, a request waits in one queue per group, oldest first, in its cell; who
+ * releases a thread while somebody waits hands it over.
  */
 #ifndef MW_BOARD_H
 #define MW_BOARD_H
@@ -33,8 +33,8 @@ struct mw_board_size {
     unsigned cells;   /* of each member: requests it may hold or have waiting at once */
 };
 
-/* Make the segment (MW_EINVAL: a size is 0; MW_ELIMIT, MW_EIO, MW_ENOMEM). The handle owns descriptor
- * and mapping; a process forked afterwards may use its copy. */
+/* Make the segment (MW_EINVAL: a size is 0; MW_ELIMIT, MW_EIO, MW_ENOMEM). The handle owns
+ * descriptor and mapping; a process forked afterwards may use its copy. */
 MW_MUST_CHECK int mw_board_create(struct mw_board **out, const struct mw_board_size *size);
 /* Map a segment that another process made; takes fd. MW_EPROTO if it is no board. */
 MW_MUST_CHECK int mw_board_attach(struct mw_board **out, int fd);
@@ -58,14 +58,14 @@ struct mw_claim {
 
 /* -- httpd child -- */
 
-/* Take a member's place for this process; once, after the fork (MW_ESTATE: it has one). MW_ELIMIT: all
- * are taken. */
+/* Take a member's place for this process; once, after the fork (MW_ESTATE: it has one). MW_ELIMIT:
+ * all are taken. */
 MW_MUST_CHECK int mw_board_join(struct mw_board *b, pid_t pid);
 
 /* Claim a thread of the least busy ready worker; wait until the deadline if there is none.
- * *waited_r (may be NULL): 1 if it had to wait. A deadline that has passed still gets an idle thread.
- * MW_ETIMEOUT; MW_ELIMIT: more claims at once than cells; MW_ECLOSED: the group has shut down;
- * MW_ESTATE: not a member. */
+ * *waited_r (may be NULL): 1 if it had to wait. A deadline that has passed still gets an idle
+ * thread. MW_ETIMEOUT; MW_ELIMIT: more claims at once than cells; MW_ECLOSED: the group has shut
+ * down; MW_ESTATE: not a member. */
 MW_MUST_CHECK int mw_board_claim(struct mw_board *b, uint64_t deadline, struct mw_claim *out,
                                  int *waited_r);
 /* Give it back, or hand it to who waits longest. Once per claim. Harmless if the worker died in the
@@ -79,14 +79,14 @@ void mw_board_settle(struct mw_board *b, pid_t pid);
 
 /* -- supervisor -- */
 
-/* A process has been forked for this slot; returns its incarnation, 0 only if there is no such slot.
- * Opens a board again that was closed. */
+/* A process has been forked for this slot; returns its incarnation, 0 only if there is no such
+ * slot. Opens a board again that was closed. */
 uint32_t mw_board_starting(struct mw_board *b, unsigned slot, pid_t pid);
 /* From STARTING only; who waits gets its threads. */
 void mw_board_ready(struct mw_board *b, unsigned slot);
-/* From STARTING and READY only; also called by the worker itself. No claim is made on the slot that was
- * not made before: one that finds it has no owner left (mw_slot_info.claimed) will not find one later,
- * but for moments in which a claim that came too late takes itself back. */
+/* From STARTING and READY only; also called by the worker itself. No claim succeeds from now on:
+ * who then sees no owner left (mw_slot_info.claimed) can rely on it, although a claim that came too
+ * late may show for a moment until it takes itself back. */
 void mw_board_draining(struct mw_board *b, unsigned slot);
 /* The process is gone: claims on it are void. */
 void mw_board_empty(struct mw_board *b, unsigned slot);
@@ -96,8 +96,8 @@ void mw_board_close(struct mw_board *b);
 /* -- worker -- */
 
 /* The truth about threads at work, also of requests whose child is gone: a worker with as many busy
- * threads as it has is not claimed. Called before the first and after the last thing a thread does for
- * a request (before END is sent, so that the child's release finds it counted out). */
+ * threads as it has is not claimed. Called before the first and after the last thing a thread does
+ * for a request (before END is sent, so that the child's release finds it counted out). */
 void mw_board_busy(struct mw_board *b, unsigned slot, int delta);
 
 /* -- anyone -- */

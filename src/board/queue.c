@@ -6,8 +6,9 @@
  * supervisor and workers. One rule runs through all of it: whoever makes a thread idle, or stops
  * waiting, goes on until it has seen either nobody waiting or no idle thread.
  *
- * Must never trust a word of shared memory as an index or as a loop's end: loops whose end depends on
- * others' writes are bounded, and what a bound leaves undone is found at the end of a slice of sleep.
+ * Must never trust a word of shared memory as an index or as a loop's end: loops whose end depends
+ * on others' writes are bounded, and what a bound leaves undone is found at the end of a slice of
+ * sleep.
  */
 #include "clock.h"
 #include "shm.h"
@@ -107,7 +108,7 @@ static int take(struct mw_board *b, uint32_t cell, struct mw_claim *out)
         if (!mw_shm_cas32(mw_shm_owner(b, out), idle, mine)) {
             continue;
         }
-        /* Who drains a slot and then finds no owner can rely on it: we look again behind our mark. */
+        /* Who drains a slot and then finds no owner relies on it: look again, behind our mark. */
         if (mw_shm_get64(&mw_shm_slot(b, slot)->word) == best.word) {
             return 1;
         }
@@ -140,8 +141,9 @@ static uint32_t waiting_blocks(const struct mw_board *b)
     return (uint32_t)mw_shm_get64(&b->gate->queue) & b->blocks_mask;
 }
 
-/* Show that `cell` waits. The word comes first, then the count of arrivals, then the bit: so a bit is
- * taken away (in oldest) only if nobody has come to its block since it was looked through. */
+/* Show that `cell` waits. The word comes first, then the count of arrivals, then the bit: so a bit
+ * is taken away (in find_oldest) only if nobody has come to its block since it was looked
+ * through. */
 static void enqueue(struct mw_board *b, uint32_t cell, uint64_t word)
 {
     mw_shm_set64(&b->cells[cell], word);
@@ -160,8 +162,8 @@ static int is_before(uint64_t a, uint64_t b)
     return (int64_t)((a & ~(uint64_t)MW_CELL_KIND) - (b & ~(uint64_t)MW_CELL_KIND)) < 0;
 }
 
-/* Look for a request in block `i` that waits longer than *best (longest of all if it has no word) and
- * not longer than `after` (if not 0). Returns whether any waits there. */
+/* Look for a request in block `i` that waits longer than *best (longest of all if it has no word)
+ * and not longer than `after` (if not 0). Returns whether any waits there. */
 static int oldest_in(const struct mw_board *b, uint32_t i, uint64_t after, struct waiter *best)
 {
     uint32_t end = (i + 1) * b->block;
@@ -199,8 +201,9 @@ static void find_oldest(struct mw_board *b, uint64_t after, struct waiter *out)
     }
 }
 
-/* Who waits longest; with `after` not 0: longest of those who came after that word. 0: nobody. If it
- * came while we looked, somebody older may have come to where we had looked already: look again. */
+/* Who waits longest; with `after` not 0: longest of those who came after that word. 0: nobody. If
+ * it came while we looked, somebody older may have come to where we had looked already: look
+ * again. */
 static int oldest(struct mw_board *b, uint64_t after, struct waiter *out)
 {
     for (uint32_t looks = 0; looks < LOOKS_MAX; looks++) {
@@ -219,8 +222,8 @@ enum passed {
     KEPT       /* cell itself is next in the queue, and has left it */
 };
 
-/* `c` is owned by its cell: give it to who waits longest, or give it up. With `self`, the cell may be
- * waiting too. */
+/* `c` is owned by its cell: give it to who waits longest, or give it up. With `self`, the cell may
+ * be waiting too. */
 static enum passed pass(struct mw_board *b, const struct mw_claim *c, int self)
 {
     struct waiter w;
@@ -461,8 +464,8 @@ static void settle_cell(struct mw_board *b, uint32_t cell)
 }
 
 /* If the row granted a thread to this cell of another member and died before that one took it, the
- * board still names the dead as its owner: finish it. The wake-up may be missing too, even of a grant
- * that has become void in the meantime. */
+ * board still names the dead as its owner: finish it. The wake-up may be missing too, even of a
+ * grant that has become void in the meantime. */
 static void settle_grant(struct mw_board *b, uint32_t row, uint32_t cell)
 {
     struct mw_claim c;

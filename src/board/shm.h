@@ -233,8 +233,8 @@ static inline _Atomic uint32_t *mw_shm_owner(const struct mw_board *b, const str
 
 /* -- queue.c, for board.c -- */
 
-/* Threads have become idle: have the oldest waiting requests look for them. For callers that have no
- * cell of their own to hand a thread over with. */
+/* Threads have become idle: have the oldest waiting requests look for them. For callers that have
+ * no cell of their own to hand a thread over with. */
 void mw_queue_nudge(struct mw_board *b);
 
 /* Have every waiting request look at the gate. */

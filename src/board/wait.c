@@ -25,7 +25,8 @@ static void sleep_ns(long ns)
 
 #ifdef __linux__
 
-/* A futex is 32 bits: the half with the kind of a cell word. Shared, not private, as processes meet. */
+/* A futex is 32 bits: the half with the kind of a cell word. Shared, not private, as processes
+ * meet. */
 static const uint32_t *low_half(const _Atomic uint64_t *word)
 {
     const uint32_t *half = (const uint32_t *)(const void *)word;

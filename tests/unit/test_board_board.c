@@ -1,6 +1,6 @@
 /*
- * test_board_board.c: the board's calls one after another: sizes, slots, claims, the queue with a few
- * threads, repair, and segments whose content is hostile.
+ * test_board_board.c: the board's calls one after another: sizes, slots, claims, the queue with a
+ * few threads, repair, and segments whose content is hostile.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -500,7 +500,8 @@ static void test_board_50_newcomer_queues_up_behind_others(void **state)
     int waited;
     (void)state;
     request_start(&r, b, LONG);
-    /* The thread becomes idle with nobody to hand it over: the newcomer finds it, and passes it on. */
+    /* The thread becomes idle with nobody to hand it over: the newcomer finds it, and passes it
+     * on. */
     mw_shm_slot(b, 0)->owner[0] = mw_owner_free(c.incarnation);
     assert_int_equal(mw_board_claim(b, mw_clock_deadline(SOON), &late, &waited), MW_ETIMEOUT);
     assert_int_equal(waited, 1);
@@ -531,7 +532,8 @@ static void test_board_50_wait_ends_at_its_deadline(void **state)
 
 enum relief { BY_READY, BY_SETTLE, BY_BUSY, BY_ANOTHER_READY, BY_CLOSE, RELIEFS };
 
-/* Whatever makes a thread idle, or hope vain, ends the wait, at once: the time is less than a slice. */
+/* Whatever makes a thread idle, or hope vain, ends the wait, at once: the time is less than a
+ * slice. */
 static void test_board_50_wait_ends_whoever_frees_a_thread(void **state)
 {
     (void)state;
@@ -681,7 +683,8 @@ static void test_board_60_settle_frees_what_the_child_held(void **state)
     mw_board_destroy(&other);
 }
 
-/* The states in which a crash can leave a hand-over, set by hand; `dead` is row 1, `alive` row 0. */
+/* The states in which a crash can leave a hand-over, set by hand; `dead` is row 1, `alive` row
+ * 0. */
 static void test_board_60_settle_finishes_a_hand_over(void **state)
 {
     static const struct {

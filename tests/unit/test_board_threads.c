@@ -267,7 +267,8 @@ static pid_t child_start(struct mw_board *b, struct shared *sh)
     return pid;
 }
 
-/* As httpd's parent does, when it has reaped a child. Its row must be clean before another has it. */
+/* As httpd's parent does, when it has reaped a child. Its row must be clean before another has
+ * it. */
 static void child_settle(struct mw_board *b, struct shared *sh, pid_t pid)
 {
     unsigned row = 0;
@@ -295,8 +296,8 @@ static void child_settle(struct mw_board *b, struct shared *sh, pid_t pid)
     }
 }
 
-/* A worker counts its own busy threads; here the clients do it for it, and those that were killed did
- * not count themselves out. */
+/* A worker counts its own busy threads; here the clients do it for it, and those that were killed
+ * did not count themselves out. */
 static void forget_busy(struct mw_board *b)
 {
     for (unsigned s = 0; s < SLOTS; s++) {
