@@ -356,7 +356,7 @@ static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struc
 
 int mw_board_claim(struct mw_board *b, uint64_t deadline, struct mw_claim *out, int *waited_r)
 {
-    uint32_t cell;
+    uint32_t cell = 0;
     int waited = 0;
     int rv = MW_OK;
 
