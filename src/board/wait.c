@@ -15,11 +15,12 @@
 #include <unistd.h>
 #endif
 
-#define POLL_NS 2000000L /* without futex: how long a wake-up may go unnoticed */
+#define PAUSE_MS 1u
+#define POLL_MAX_MS 32u /* without futex: how long a wake-up may go unnoticed by who sleeps long */
 
-static void sleep_ns(long ns)
+static void sleep_ms(uint64_t ms)
 {
-    struct timespec ts = {0, ns};
+    struct timespec ts = {0, (long)ms * 1000000L};
     (void)nanosleep(&ts, NULL);
 }
 
@@ -52,11 +53,15 @@ void mw_wait_wake(const _Atomic uint64_t *word)
 
 #else
 
+/* Seldom and more seldom, so that thousands may wait. */
 void mw_wait_sleep(const _Atomic uint64_t *word, uint64_t expected, uint64_t timeout_ms)
 {
-    uint64_t rounds = timeout_ms / (POLL_NS / 1000000L) + 1;
-    while (rounds-- > 0 && (uint32_t)atomic_load(word) == (uint32_t)expected) {
-        sleep_ns(POLL_NS);
+    uint64_t ms = PAUSE_MS;
+    while (timeout_ms > 0 && (uint32_t)atomic_load(word) == (uint32_t)expected) {
+        ms = ms < timeout_ms ? ms : timeout_ms;
+        sleep_ms(ms);
+        timeout_ms -= ms;
+        ms = ms * 2 < POLL_MAX_MS ? ms * 2 : POLL_MAX_MS;
     }
 }
 
@@ -69,5 +74,5 @@ void mw_wait_wake(const _Atomic uint64_t *word)
 
 void mw_wait_pause(void)
 {
-    sleep_ns(POLL_NS / 2);
+    sleep_ms(PAUSE_MS);
 }

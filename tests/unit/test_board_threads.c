@@ -23,7 +23,16 @@
 #include "clock.h"
 #include "shm.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
+#if !defined(__linux__) /* no futex */
+#define MANY 200
+#define ROUNDS 300
+#elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define MANY 1500
 #define ROUNDS 300
 #else
@@ -218,7 +227,7 @@ static void test_board_90_thousands_wait_for_one_thread(void **state)
     while (n < MANY && pthread_create(&threads[n], &small, wait_main, &cl) == 0) {
         n++;
     }
-    assert_true(n >= 1000); /* the machine may not have as many as we want */
+    assert_true(n >= MANY / 10); /* the machine may not have as many as we want */
     while (mw_board_waiting(b) < n) {
         usleep(1000);
     }
