@@ -17,6 +17,7 @@
 #include "ctl.h"
 #include "io.h"
 
+#define CHANGE_TIMEOUT_MS 100    /* how long a dead worker may look alive on the board */
 #define HANDOVER_TIMEOUT_MS 5000 /* how long the supervisor may be too busy to take a connection */
 
 struct conn {
@@ -214,4 +215,16 @@ void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse
     mw_board_release(e->cfg.board, &lease->claim);
     close_list(c);
     lease->link = NULL;
+}
+
+void mw_endpoint_await_change(const struct mw_endpoint *e, const struct mw_claim *claim)
+{
+    struct mw_slot_info info;
+
+    for (int ms = 0; ms < CHANGE_TIMEOUT_MS; ms++) {
+        if (mw_board_slot(e->cfg.board, claim->slot, &info) || info.state != MW_SLOT_READY
+            || info.incarnation != claim->incarnation)
+            return;
+        usleep(1000);
+    }
 }

@@ -34,7 +34,9 @@ struct remote {
     size_t body_n;    /* bytes of the small body */
     int body_inline;  /* the whole body is in `body` */
     int body_used;    /* streamed bytes have gone to a worker and cannot be sent again */
+    int body_ended;   /* the end of a streamed body has been sent */
     int abort_sent;
+    int suspect;      /* a worker died with it: it is tried once more, not on all workers in turn */
 };
 
 enum outcome {
@@ -139,8 +141,10 @@ static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct m
     ssize_t n;
     int rv = mw_want_decode(&want, f->payload, f->n);
 
-    if (rv || rm->body_inline)
-        return bad_frame(rm, f, rv ? mw_err_text(rv) : "the whole body was sent");
+    if (rv)
+        return bad_frame(rm, f, mw_err_text(rv));
+    if (rm->body_inline || rm->body_ended)
+        return OUT_MORE; /* it crossed our BODY_END on its way */
     if (!rm->body_used) {
         rm->body = apr_palloc(rm->ch->r->pool, MW_FRAME_DATA_MAX);
         rm->body_used = 1;
@@ -148,7 +152,8 @@ static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct m
     n = mw_chan_read(&rm->ch->chan, rm->body, want < MW_FRAME_DATA_MAX ? want : MW_FRAME_DATA_MAX);
     if (n > 0)
         rv = mw_link_put(l, MW_F_BODY, rm->body, (size_t)n);
-    if (rv == 0 && (n <= 0 || rm->ch->in_end == 1))
+    rm->body_ended = n <= 0 || rm->ch->in_end == 1;
+    if (rv == 0 && rm->body_ended)
         rv = mw_link_put_u8(l, MW_F_BODY_END, mw_body_end_of(n < 0 ? (int)n : 0));
     if (rv == 0)
         rv = mw_link_flush(l);
@@ -244,8 +249,13 @@ static enum outcome on_broken(struct remote *rm, int rv)
 {
     request_rec *r = rm->ch->r;
     int begun = rm->ch->chan.state != MW_CHAN_OPEN;
-    int again = rv == MW_ECLOSED && !begun && !rm->body_used && is_idempotent(r);
+    /* Without its HELLO the worker has not read the request. */
+    int unread = !rm->lease->link->peer_known;
+    int again = rv == MW_ECLOSED && !begun && !rm->body_used
+                && (unread || (is_idempotent(r) && !rm->suspect));
 
+    if (again && !unread)
+        rm->suspect = 1;
     if (rm->abort_sent) { /* nobody is there to be told */
         mw_chan_end(&rm->ch->chan, MW_END_ABORTED);
         return OUT_LOST;
@@ -287,9 +297,10 @@ static int refuse(struct remote *rm, int rv, int64_t waited_ms)
     request_rec *r = rm->ch->r;
 
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  "WSGI0651: no thread of group '%s' for this request after %" APR_INT64_T_FMT
+                  "%s: no thread of group '%s' for this request after %" APR_INT64_T_FMT
                   " ms: %s; 503 (see threads=, processes=, queue-timeout= of WSGIDaemonProcess)",
-                  group_name(rm), waited_ms, mw_err_text(rv));
+                  rv == MW_ETIMEOUT ? "WSGI0084" : "WSGI0651", group_name(rm), waited_ms,
+                  mw_err_text(rv));
     apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
     mw_chan_end(&rm->ch->chan, MW_END_FAILED);
     return HTTP_SERVICE_UNAVAILABLE;
@@ -320,6 +331,8 @@ int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct 
             return refuse(&rm, rv, (int64_t)(mw_clock_ms() - start));
         out = attempt(&rm, &lease);
         mw_endpoint_return(e, &lease, out == OUT_DONE);
+        if (out == OUT_AGAIN)
+            mw_endpoint_await_change(e, &lease.claim);
     }
     if (out == OUT_AGAIN) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, ch->r,

@@ -74,7 +74,11 @@ int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_bo
     }
     mw_link_init(&c->link, fd, timeout_ms);
     mw_chan_sock_init(&c->sock, &c->link, board, slot);
+    /* Sent at once, once for many requests: a child that has not got it when this process dies knows
+     * that its request was not read. */
     rv = mw_link_put_hello(&c->link, hello);
+    if (rv == 0)
+        rv = mw_link_flush(&c->link);
     if (rv == 0) {
         ev.data.ptr = c;
         __atomic_add_fetch(&in->conns, 1, __ATOMIC_RELAXED);

@@ -239,8 +239,10 @@ def test_output_23_file_wrapper_and_content_length(app, notes, log, datafile, le
     data = datafile(5000)
     log.allow("WSGI", traceback=True)
     rsp = app("filewrap").get(f"?key={notes.key}&way=file&length={length}")
-    assert rsp.complete == complete
-    assert rsp.body == data[:length]
+    if complete:
+        assert rsp.complete and rsp.body == data[:length]
+    else: # cut, or an error page where nothing had left yet
+        assert rsp.status == 500 or (not rsp.complete and rsp.body == data[:length])
 
 
 BEFORE = {"before": "marker-before", "after_start": "marker-after-start", "first_block": "marker-first-block",
