@@ -18,11 +18,13 @@
 #include "io.h"
 #include "log.h"
 
-#define IN_CAP \
-    (MW_FRAME_HDR + (32u << 10)) /* a request with an inline body, or head, data and end */
-#define KEEP_CAP (2 * IN_CAP)    /* kept between requests: a full DATA frame fits */
-#define CORK_MAX (64u << 10)     /* bytes put before they are sent unasked */
-#define PIECES 8                 /* frames of a long payload in one system call */
+/* In: a request with its inline body, or head, data and end, in one read. Kept between requests: room
+ * for a full DATA frame, so that streaming does not allocate. Out: bytes put before they are sent
+ * unasked. */
+#define IN_CAP (MW_FRAME_HDR + (32u << 10))
+#define KEEP_CAP (2 * IN_CAP)
+#define CORK_MAX (64u << 10)
+#define PIECES 8 /* frames of a long payload in one system call */
 
 _Static_assert(MW_BODY_INLINE_MAX + MW_FRAME_HDR * 3 < IN_CAP, "inline body in one read");
 _Static_assert(MW_FRAME_DATA_MAX + MW_FRAME_HDR <= KEEP_CAP, "streaming does not allocate");

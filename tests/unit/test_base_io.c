@@ -235,6 +235,24 @@ static void test_io_10_an_interrupted_call_goes_on(void **state)
     assert_int_equal(got, MW_ETIMEOUT);
 }
 
+static void test_io_20_an_interrupted_send_goes_on(void **state)
+{
+    struct pair *p = *state;
+    struct sigaction old, sa = {.sa_handler = on_alarm};
+    struct itimerval once = {{0, 0}, {0, 20000}};
+    struct timeval limit = {.tv_usec = 80000};
+    static char big[4 << 20];
+    struct iovec iov = {big, sizeof big};
+
+    assert_int_equal(setsockopt(p->fd[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
+    assert_int_equal(mw_io_send_all(p->fd[0], &iov, 1, 0), MW_ETIMEOUT); /* now it is full */
+    assert_int_equal(sigaction(SIGALRM, &sa, &old), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &once, NULL), 0);
+    int rv = send_bytes(p->fd[0], "x", 1, MW_NO_DEADLINE);
+    assert_int_equal(sigaction(SIGALRM, &old, NULL), 0);
+    assert_int_equal(rv, MW_ETIMEOUT);
+}
+
 static int is_cloexec(int fd)
 {
     return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
@@ -435,6 +453,7 @@ int main(void)
         ON(stream, test_io_17_close_keeps_errno),
         ON(stream, test_io_18_shared_memory_has_a_fixed_size),
         ON(stream, test_io_19_close_from_closes_the_rest),
+        ON(stream, test_io_20_an_interrupted_send_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -419,6 +419,7 @@ static void test_link_17_hostile_frames(void **state)
         {0, "\x14\0\0\0\1\0\0\0MSWI\2\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0", 28, MW_EPROTO}, /* version */
         {0, "\x14\0\0\0\1\0\0\0MSWI\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 28, MW_EPROTO}, /* data_max */
         {0, "\x13\0\0\0\1\0\0\0", 8, MW_EPROTO}, /* short HELLO */
+        {0, "\x14\0\0\0\4\0\0\0MSWI\1\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0", 28, MW_EPROTO}, /* BODY */
         {0, "GET / HTTP/1.0\r\n", 16, MW_EPROTO},
         {1, "\x14\0\0\0\1\0\0\0MSWI\1\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0", 28, MW_EPROTO}, /* again */
         {1, "\0\0\0\0\0\0\0\0", 8, MW_EPROTO},

@@ -262,6 +262,7 @@ static void test_spec_07_limits(void **state)
     (void)state;
     struct mw_preload *many = calloc(MW_SPEC_LIST_MAX + 1, sizeof *many);
     char *path = calloc(1, MW_SPEC_MAX);
+    const size_t entry = preload[0].script.n + 5 + 5 + 1;
     struct mw_spec s, d;
 
     assert_non_null(many);
@@ -279,6 +280,15 @@ static void test_spec_07_limits(void **state)
             assert_int_equal(mw_spec_decode(&d, mw_buf_data(&b), mw_buf_size(&b)), 0);
             assert_int_equal(d.npreload, n);
             mw_spec_fini(&d);
+        }
+        if (n == MW_SPEC_LIST_MAX) { /* one more, as only a hostile sender would write it */
+            size_t count_at = mw_buf_size(&b) - n * entry - 4;
+            mw_buf_patch_u32(&b, count_at, n + 1);
+            mw_buf_str(&b, preload[0].script);
+            mw_buf_str(&b, preload[0].app_group);
+            mw_buf_u8(&b, 1);
+            assert_int_equal(b.err, 0);
+            assert_int_equal(mw_spec_decode(&d, mw_buf_data(&b), mw_buf_size(&b)), MW_EPROTO);
         }
         mw_buf_fini(&b);
     }
