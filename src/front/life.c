@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <ap_release.h>
 #include <http_core.h>
 #include <http_log.h>
 
@@ -37,6 +38,20 @@ int mw_life_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     return mw_config_finish(mw_config_global(s), pconf, s);
 }
 
+/* For the `apache` module in workers. Not before post_config, when the modules' names are in the banner. */
+static void describe_server(const struct mw_config *config)
+{
+    ap_version_t v;
+
+    ap_get_server_revision(&v);
+    for (int i = 0; i < config->groups->nelts; i++) {
+        struct mw_spec *spec = &((struct mw_group **)config->groups->elts)[i]->spec;
+
+        spec->server_banner = ap_get_server_banner();
+        spec->server_version = v.major << 16 | v.minor << 8 | v.patch;
+    }
+}
+
 int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     const struct mw_config *config = mw_config_global(s);
@@ -48,6 +63,7 @@ int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     ap_add_version_component(pconf, "mod_wsgi/" MW_VERSION);
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || config->groups->nelts == 0)
         return OK;
+    describe_server(config);
     generation = mw_generation_create(pconf, s, config);
     return generation ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }

@@ -68,6 +68,8 @@ static const struct mw_opt filled[] = {
     {"user-home", MW_OPT_STR, AT(user_home), 0, 0, 0, ""},
     {"runtime", MW_OPT_DIR, AT(runtime), 0, 0, 0, ""},
     {"server-root", MW_OPT_DIR, AT(server_root), 0, 0, 0, ""},
+    {"server-banner", MW_OPT_STR, AT(server_banner), 0, 0, 0, ""},
+    {"server-version", MW_OPT_INT, AT(server_version), 0, 0xffffff, 0, ""},
     {"log-level", MW_OPT_INT, AT(log_level), 0, 15, 4, ""},
 };
 

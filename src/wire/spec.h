@@ -47,6 +47,8 @@ struct mw_spec {
     const char *user_home;      /* of uid */
     const char *runtime;        /* path of wsgi-python-X.Y.so */
     const char *server_root;    /* ServerRoot */
+    const char *server_banner;  /* as ServerTokens has it, for apache.description */
+    int64_t server_version;     /* of httpd: major << 16 | minor << 8 | patch */
     int64_t log_level;          /* of the `wsgi` module at the main server */
     struct mw_preload *preload; /* npreload of them */
     uint32_t npreload;

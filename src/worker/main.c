@@ -262,7 +262,10 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                .threads = (unsigned)spec->threads,
                                .processes = mw_spec_processes(spec),
                                .main_alias = 1,
-                               .server_banner = "",
+                               .server_version = {(unsigned)(spec->server_version >> 16 & 0xff),
+                                                  (unsigned)(spec->server_version >> 8 & 0xff),
+                                                  (unsigned)(spec->server_version & 0xff)},
+                               .server_banner = spec->server_banner ? spec->server_banner : "",
                                .log = python_line};
 
     why[0] = '\0';
