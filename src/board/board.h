@@ -19,7 +19,7 @@
 
 #include "base.h"
 
-#define MW_BOARD_SLOTS_MAX 1024u
+#define MW_BOARD_SLOTS_MAX 2048u   /* workers: twice the processes, for successors */
 #define MW_BOARD_THREADS_MAX 1024u /* threads of one worker */
 #define MW_BOARD_MEMBERS_MAX 4096u /* httpd children at once */
 #define MW_BOARD_CELLS_MAX 65535u  /* in all */

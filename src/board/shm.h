@@ -63,7 +63,7 @@ struct mw_shm_slot {
 enum {
     MW_CELL_IDLE = 0,   /* no request, or one that has its thread */
     MW_CELL_WAIT = 1,   /* | ticket << 2 */
-    MW_CELL_GRANT = 2,  /* | slot << 2 | thread << 12 | incarnation << 22 */
+    MW_CELL_GRANT = 2,  /* | slot << 2 | thread << 14 | incarnation << 24 */
     MW_CELL_NUDGED = 3, /* MW_CELL_WAIT, and asked to look for idle threads */
     MW_CELL_KIND = 3
 };
@@ -211,17 +211,17 @@ static inline int mw_cell_granted(uint64_t word)
 
 static inline uint64_t mw_cell_grant(const struct mw_claim *c)
 {
-    return MW_CELL_GRANT | (uint64_t)c->slot << 2 | (uint64_t)c->thread << 12 |
-           (uint64_t)c->incarnation << 22;
+    return MW_CELL_GRANT | (uint64_t)c->slot << 2 | (uint64_t)c->thread << 14 |
+           (uint64_t)c->incarnation << 24;
 }
 
 /* What a grant gives to `cell`; 0 if the word names no thread of this board. */
 static inline int mw_cell_claim(const struct mw_board *b, uint32_t cell, uint64_t word,
                                 struct mw_claim *out)
 {
-    out->slot = (uint16_t)(word >> 2 & 0x3ff);
-    out->thread = (uint16_t)(word >> 12 & 0x3ff);
-    out->incarnation = (uint32_t)(word >> 22);
+    out->slot = (uint16_t)(word >> 2 & 0xfff);
+    out->thread = (uint16_t)(word >> 14 & 0x3ff);
+    out->incarnation = (uint32_t)(word >> 24);
     out->cell = cell;
     return out->slot < b->size.slots && out->thread < b->size.threads;
 }

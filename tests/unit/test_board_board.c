@@ -151,6 +151,30 @@ static void test_board_00_reaches_its_last_slot_thread_and_cell(void **state)
     mw_board_destroy(&b);
 }
 
+static void test_board_00_grant_carries_the_largest_claim(void **state)
+{
+    static const struct mw_claim rows[] = {
+        {0, 0, 1, 0},
+        {MW_BOARD_SLOTS_MAX - 2, MW_BOARD_THREADS_MAX - 2, UINT32_MAX - 1, 1},
+        {MW_BOARD_SLOTS_MAX - 1, MW_BOARD_THREADS_MAX - 1, UINT32_MAX, MW_BOARD_CELLS_MAX - 1},
+        {MW_BOARD_SLOTS_MAX - 1, 0, 0, 0},
+        {0, MW_BOARD_THREADS_MAX - 1, 0, 0},
+    };
+    struct mw_board sizes = {.size = {MW_BOARD_SLOTS_MAX, MW_BOARD_THREADS_MAX, 1, 1}};
+    struct mw_claim c;
+    (void)state;
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        uint64_t word = mw_cell_grant(&rows[i]);
+        assert_true(mw_cell_granted(word) && !mw_cell_waits(word));
+        assert_true(mw_cell_claim(&sizes, rows[i].cell, word, &c));
+        assert_memory_equal(&c, &rows[i], sizeof c);
+    }
+    sizes.size.slots = MW_BOARD_SLOTS_MAX - 1;
+    assert_false(mw_cell_claim(&sizes, 0, mw_cell_grant(&rows[3]), &c));
+    sizes.size.threads = MW_BOARD_THREADS_MAX - 1;
+    assert_false(mw_cell_claim(&sizes, 0, mw_cell_grant(&rows[4]), &c));
+}
+
 static void test_board_00_cannot_be_shrunk_under_its_users(void **state)
 {
     struct mw_board *b = *state;
@@ -886,6 +910,7 @@ int main(void)
         cmocka_unit_test(test_board_00_names_its_states),
         cmocka_unit_test(test_board_00_accepts_sizes_up_to_their_limits),
         cmocka_unit_test(test_board_00_reaches_its_last_slot_thread_and_cell),
+        cmocka_unit_test(test_board_00_grant_carries_the_largest_claim),
         USUAL(test_board_00_cannot_be_shrunk_under_its_users),
         cmocka_unit_test(test_board_00_refuses_what_is_no_board),
         USUAL(test_board_00_attached_handle_sees_the_same),
