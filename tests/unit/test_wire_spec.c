@@ -3,10 +3,15 @@
  */
 #include "samples.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "spec.h"
+
+#ifndef MW_SRCDIR
+#define MW_SRCDIR "."
+#endif
 
 static struct mw_preload preload[] = {
     {{"/srv/a.wsgi", 11}, {"", 0}, 1},
@@ -32,6 +37,8 @@ static void full_spec(struct mw_spec *s)
     s->user_home = "/var/www";
     s->runtime = "/usr/lib/apache2/modules/wsgi-python-3.11.so";
     s->server_root = "/etc/apache2";
+    s->server_banner = "Apache/2.4.57 (Debian)";
+    s->server_version = 0x020439;
     s->log_level = 6;
     s->preload = preload;
     s->npreload = 2;
@@ -75,6 +82,8 @@ static void test_spec_01_everything_comes_back(void **state)
     assert_string_equal(d.user_home, "/var/www");
     assert_string_equal(d.runtime, s.runtime);
     assert_string_equal(d.server_root, "/etc/apache2");
+    assert_string_equal(d.server_banner, s.server_banner);
+    assert_int_equal(d.server_version, 0x020439);
     assert_int_equal(d.log_level, 6);
     assert_int_equal(d.npreload, 2);
     assert_str(d.preload[0].script, "/srv/a.wsgi");
@@ -204,6 +213,7 @@ static void test_spec_05_a_value_out_of_range_is_refused_on_both_sides(void **st
         {offsetof(struct mw_spec, uid), -2},
         {offsetof(struct mw_spec, uid), UINT32_MAX},
         {offsetof(struct mw_spec, gid), INT64_MAX},
+        {offsetof(struct mw_spec, server_version), 0x1000000},
         {offsetof(struct mw_spec, log_level), 16},
     };
 
@@ -366,6 +376,27 @@ static void test_spec_09_turned_bits(void **state)
     mw_buf_fini(&b);
 }
 
+/* A corpus that no decoder accepts finds nothing. */
+static void test_spec_10_the_fuzzers_seed_has_the_rows_of_today(void **state)
+{
+    (void)state;
+    const char *top = getenv("MW_SRCDIR");
+    char path[4096];
+    uint8_t bytes[4096];
+    struct mw_spec d;
+
+    snprintf(path, sizeof path, "%s/fuzz/corpus/spec/preload", top ? top : MW_SRCDIR);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        fail_msg("cannot open %s", path);
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    if (mw_spec_decode(&d, bytes, n))
+        fail_msg("%s is not a specification any more: run fuzz/seeds.py", path);
+    assert_int_equal(d.npreload, 2);
+    mw_spec_fini(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_spec_07_limits),
         cmocka_unit_test(test_spec_08_every_truncation_is_refused),
         cmocka_unit_test(test_spec_09_turned_bits),
+        cmocka_unit_test(test_spec_10_the_fuzzers_seed_has_the_rows_of_today),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
