@@ -1,0 +1,420 @@
+/*
+ * fake_runtime.c: a runtime plugin without Python, so that supervisor and worker can be tested alone. The
+ * request's callable names what it does; python-path holds words that make start or stop misbehave.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "ctl.h"
+#include "log.h"
+#include "py.h"
+
+/* What start was told; one per process, as a runtime is. */
+static struct {
+    char flags[256];
+    char script[1024]; /* the one that stale watches: the first that was served */
+    struct timespec mtime;
+    pthread_mutex_t lock;
+    void (*log)(void *ctx, int level, const char *line, size_t n);
+} fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int flag(const char *word)
+{
+    return strstr(fake.flags, word) != NULL;
+}
+
+static void hang(void)
+{
+    for (;;)
+        poll(NULL, 0, -1);
+}
+
+/* -- put in front of the C library by LD_PRELOAD: calls that fail, or say they worked -- */
+
+static int is_broken(const char *call, int *rv_r)
+{
+    const char *what = getenv("FAKE_FAIL");
+
+    if (!what || !strstr(what, call))
+        return 0;
+    errno = EPERM;
+    *rv_r = strncmp(what, call, strlen(call)) == 0 ? -1 : 0;
+    return 1;
+}
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int setgroups(size_t n, const gid_t *list)
+{
+    int rv;
+    return is_broken("setgroups", &rv) ? rv : (int)syscall(SYS_setgroups, n, list);
+}
+
+EXPORT int setresgid(gid_t r, gid_t e, gid_t s)
+{
+    int rv;
+    return is_broken("setresgid", &rv) ? rv : (int)syscall(SYS_setresgid, r, e, s);
+}
+
+EXPORT int setresuid(uid_t r, uid_t e, uid_t s)
+{
+    int rv;
+    return is_broken("setresuid", &rv) ? rv : (int)syscall(SYS_setresuid, r, e, s);
+}
+
+EXPORT int setuid(uid_t uid)
+{
+    int rv;
+    return is_broken("setuid", &rv) ? rv : (int)syscall(SYS_setuid, uid);
+}
+
+EXPORT int chroot(const char *path)
+{
+    int rv;
+    return is_broken("chroot", &rv) ? rv : (int)syscall(SYS_chroot, path);
+}
+
+/* -- answers -- */
+
+static int head(struct mw_chan *c, unsigned status)
+{
+    struct mw_buf b;
+
+    mw_buf_init(&b, MW_RSP_HEAD_MAX);
+    size_t at = mw_rsp_begin(&b, status, MW_STR("OK"));
+    mw_rsp_field(&b, MW_STR("Content-Type"), MW_STR("text/plain"));
+    int rv = mw_rsp_end(&b, at, 1);
+    if (rv == 0)
+        rv = mw_chan_head(c, mw_buf_data(&b), mw_buf_size(&b), NULL);
+    mw_buf_fini(&b);
+    return rv;
+}
+
+static enum mw_end text(struct mw_chan *c, const char *s)
+{
+    int rv = head(c, 200);
+    if (rv == 0)
+        rv = mw_chan_data(c, s, strlen(s), MW_DATA_MORE);
+    return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+static enum mw_end hello(struct mw_chan *c)
+{
+    return text(c, "hello");
+}
+
+static enum mw_end pid(struct mw_chan *c)
+{
+    char s[32];
+    snprintf(s, sizeof s, "%ld", (long)getpid());
+    return text(c, s);
+}
+
+static enum mw_end echo(struct mw_chan *c)
+{
+    char buf[10000];
+    ssize_t n;
+    int rv = head(c, 200);
+
+    while (rv == 0 && (n = mw_chan_read(c, buf, sizeof buf)) > 0)
+        rv = mw_chan_data(c, buf, (size_t)n, 0);
+    if (rv == 0 && n < 0) {
+        mw_chan_log(c, MW_LOG_ERR, "body broke", 10);
+        return MW_END_FAILED;
+    }
+    return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+static enum mw_end one_byte(struct mw_chan *c)
+{
+    char b[2] = {0};
+    if (mw_chan_read(c, b, 1) != 1)
+        return MW_END_FAILED;
+    return text(c, b);
+}
+
+static enum mw_end in_pieces(struct mw_chan *c)
+{
+    char *block = calloc(1, 300000);
+    int rv = block ? head(c, 200) : MW_ENOMEM;
+
+    for (int i = 0; rv == 0 && i < 8; i++) {
+        memset(block, 'a' + i, 300000);
+        rv = mw_chan_data(c, block, 300000, i % 2 ? MW_DATA_MORE : 0);
+    }
+    free(block);
+    return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+static enum mw_end stream(struct mw_chan *c)
+{
+    char block[1000];
+    int rv = head(c, 200);
+
+    memset(block, 's', sizeof block);
+    while (rv == 0) {
+        rv = mw_chan_data(c, block, sizeof block, 0);
+        poll(NULL, 0, 2);
+    }
+    fake.log(NULL, MW_LOG_ERR, "stream stopped", 14);
+    return MW_END_ABORTED;
+}
+
+static enum mw_end lines(struct mw_chan *c)
+{
+    mw_chan_log(c, MW_LOG_ERR, "line one", 8);
+    mw_chan_log(c, MW_LOG_WARNING, "line two", 8);
+    return text(c, "logged");
+}
+
+static enum mw_end no_head(struct mw_chan *c)
+{
+    (void)c;
+    return MW_END_FAILED;
+}
+
+static enum mw_end sleeper(struct mw_chan *c)
+{
+    struct mw_cur it = c->req->pairs;
+    struct mw_str key, value;
+    int ms = 0;
+
+    while (mw_req_next(&it, &key, &value)) {
+        if (strcmp(key.p, "QUERY_STRING") == 0)
+            ms = (int)strtol(value.p, NULL, 10);
+    }
+    poll(NULL, 0, ms);
+    return text(c, "slept");
+}
+
+static enum mw_end segv(struct mw_chan *c)
+{
+    (void)c;
+    signal(SIGSEGV, SIG_DFL); /* whatever a sanitizer has put there */
+    raise(SIGSEGV);
+    return MW_END_FAILED;
+}
+
+static enum mw_end leave(struct mw_chan *c)
+{
+    (void)c;
+    _exit(3);
+}
+
+/* -- what the process is -- */
+
+static size_t put_fds(char *out, size_t cap)
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *e;
+    size_t n = 0;
+
+    while (d && (e = readdir(d))) {
+        char target[256], name[64];
+        snprintf(name, sizeof name, "/proc/self/fd/%.20s", e->d_name);
+        ssize_t len = readlink(name, target, sizeof target - 1);
+        if (len <= 0)
+            continue;
+        target[len] = '\0';
+        n += (size_t)snprintf(out + n, cap - n, "fd=%.20s %.200s\n", e->d_name, target);
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+static const char *or_none(const char *s)
+{
+    return s ? s : "none";
+}
+
+static enum mw_end whoami(struct mw_chan *c)
+{
+    char out[16384], cwd[1024] = "?", title[256] = "?";
+    gid_t groups[64];
+    uid_t r, e, s;
+    size_t n = 0;
+    int ng = getgroups(64, groups);
+    mode_t mask = umask(0);
+    FILE *f = fopen("/proc/self/cmdline", "r");
+
+    umask(mask);
+    if (f) {
+        title[fread(title, 1, sizeof title - 1, f)] = '\0';
+        fclose(f);
+    }
+    getresuid(&r, &e, &s);
+    n += (size_t)snprintf(out + n, sizeof out - n, "uid=%d/%d/%d gid=%d/%d groups=", (int)r, (int)e,
+                          (int)s, (int)getgid(), (int)getegid());
+    for (int i = 0; i < ng; i++)
+        n += (size_t)snprintf(out + n, sizeof out - n, "%d,", (int)groups[i]);
+    n += (size_t)snprintf(out + n, sizeof out - n, "\numask=%04o\ncwd=%s\ntitle=%s\n",
+                          (unsigned)mask, getcwd(cwd, sizeof cwd), title);
+    n += (size_t)snprintf(out + n, sizeof out - n, "HOME=%s\nUSER=%s\nLC_ALL=%s\nMW_WORKER=%s\n",
+                          or_none(getenv("HOME")), or_none(getenv("USER")),
+                          or_none(getenv("LC_ALL")), or_none(getenv("MW_WORKER")));
+    (void)put_fds(out + n, sizeof out - n);
+    return text(c, out);
+}
+
+/* -- a worker that turns on its supervisor -- */
+
+static enum mw_end send_junk(struct mw_chan *c)
+{
+    (void)!send(MW_WFD_CONTROL, "\xff\x00junk", 6, MSG_NOSIGNAL);
+    return text(c, "sent");
+}
+
+static enum mw_end send_empty(struct mw_chan *c)
+{
+    (void)!send(MW_WFD_CONTROL, "", 0, MSG_NOSIGNAL);
+    return text(c, "sent");
+}
+
+static enum mw_end send_ready(struct mw_chan *c)
+{
+    struct mw_ctl ctl = {.type = MW_CTL_READY};
+    uint8_t msg[MW_CTL_MAX];
+    int n = mw_ctl_encode(msg, &ctl);
+
+    (void)!send(MW_WFD_CONTROL, msg, (size_t)n, MSG_NOSIGNAL);
+    return text(c, "sent");
+}
+
+static enum mw_end flood(struct mw_chan *c)
+{
+    for (int i = 0; i < 100000; i++)
+        (void)!send(MW_WFD_CONTROL, "\xff", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return text(c, "sent");
+}
+
+static enum mw_end close_control(struct mw_chan *c)
+{
+    shutdown(MW_WFD_CONTROL, SHUT_RDWR);
+    return text(c, "closed");
+}
+
+static const struct {
+    const char *name;
+    enum mw_end (*fn)(struct mw_chan *c);
+} behaviours[] = {
+    {"hello", hello},
+    {"pid", pid},
+    {"echo", echo},
+    {"one-byte", one_byte},
+    {"in-pieces", in_pieces},
+    {"stream", stream},
+    {"lines", lines},
+    {"no-head", no_head},
+    {"sleep", sleeper},
+    {"segv", segv},
+    {"exit", leave},
+    {"whoami", whoami},
+    {"send-junk", send_junk},
+    {"send-empty", send_empty},
+    {"send-ready", send_ready},
+    {"flood", flood},
+    {"close-control", close_control},
+};
+
+/* -- the table -- */
+
+static int fake_start(const struct mw_py_config *cfg, char *why, size_t cap)
+{
+    fake.log = cfg->log;
+    snprintf(fake.flags, sizeof fake.flags, "%s", cfg->path ? cfg->path : "");
+    if (flag("start-fails")) {
+        snprintf(why, cap, "python-home=/nowhere has no encodings; name another one");
+        return MW_ENOENT;
+    }
+    if (flag("start-crashes")) {
+        signal(SIGABRT, SIG_DFL);
+        abort();
+    }
+    fake.log(NULL, MW_LOG_INFO, "fake runtime started", 20);
+    if (flag("start-hangs"))
+        hang();
+    if (flag("start-slow"))
+        poll(NULL, 0, 300);
+    return 0;
+}
+
+static int fake_preload(struct mw_str script, struct mw_str app_group, int explicit_group)
+{
+    char line[256];
+    int n = snprintf(line, sizeof line, "preloaded %s in '%s'%s", script.p, app_group.p,
+                     explicit_group ? " as configured" : "");
+    fake.log(NULL, MW_LOG_ERR, line, (size_t)n);
+    return 0;
+}
+
+static int mtime_of(const char *path, struct timespec *out)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return errno;
+    *out = st.st_mtim;
+    return 0;
+}
+
+static int fake_stale(const struct mw_req *req)
+{
+    struct timespec now = {0};
+    int stale = 0;
+
+    pthread_mutex_lock(&fake.lock);
+    if (!fake.script[0] && mtime_of(req->script.p, &fake.mtime) == 0)
+        snprintf(fake.script, sizeof fake.script, "%s", req->script.p);
+    else if (mtime_of(fake.script, &now) == 0)
+        stale = now.tv_sec != fake.mtime.tv_sec || now.tv_nsec != fake.mtime.tv_nsec;
+    pthread_mutex_unlock(&fake.lock);
+    return stale;
+}
+
+static enum mw_end fake_serve(struct mw_chan *c)
+{
+    enum mw_end how = MW_END_NO_SCRIPT;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(behaviours); i++) {
+        if (strcmp(c->req->callable.p, behaviours[i].name) == 0)
+            how = behaviours[i].fn(c);
+    }
+    return mw_chan_end(c, how);
+}
+
+static void fake_stop(uint64_t budget_ms)
+{
+    (void)budget_ms;
+    if (flag("stop-hangs"))
+        hang();
+    fake.log(NULL, MW_LOG_INFO, "fake runtime stopped", 20);
+}
+
+static void fake_dump(int fd)
+{
+    (void)!write(fd, "fake stack dump\n", 16);
+}
+
+EXPORT extern const struct mw_py_runtime mw_py_runtime;
+const struct mw_py_runtime mw_py_runtime = {
+    .abi = MW_PY_ABI,
+    .version = "0.0",
+    .start = fake_start,
+    .preload = fake_preload,
+    .stale = fake_stale,
+    .serve = fake_serve,
+    .stop = fake_stop,
+    .dump = fake_dump,
+};
