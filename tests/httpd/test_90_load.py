@@ -6,12 +6,19 @@ import subprocess
 
 import pytest
 
+from conftest import apps_config
 from harness import procs, server, wait
 from test_50_daemon import is_ready, killed, one_group, ready
 
 pytestmark = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 
 SECONDS = 2
+
+# Threads for all connections: where they are scarce, httpd closes kept connections, and wrk counts that.
+ROOMY = ("StartServers 1\nServerLimit 3\nThreadsPerChild 64\nMaxRequestWorkers 192\n"
+         "MinSpareThreads 1\nMaxSpareThreads 192" if server.MPM != "prefork" else
+         "StartServers 40\nServerLimit 64\nMaxRequestWorkers 64\nMinSpareServers 1\nMaxSpareServers 64")
+SITE = {"mpm_config": ROOMY}
 
 
 class Wrk:
@@ -34,6 +41,13 @@ def memory(pid):
     """Resident KiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return int(re.search(r"VmRSS:\s*(\d+)", f.read())[1])
+
+
+def cpu(pid):
+    """Clock ticks used."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def resting(httpd):
@@ -71,7 +85,7 @@ def test_load_02_streams(site, mode):
 
 
 def test_load_03_more_clients_than_threads(own_httpd):
-    httpd = own_httpd(**one_group("processes=2 threads=2"))
+    httpd = own_httpd(**one_group("processes=2 threads=2", mpm_config=ROOMY))
     ready(httpd, 2)
     requests, bad, errors = Wrk(httpd.port(), connections=32).result()
     assert (bad, errors) == (0, 0) and requests > 100
@@ -79,12 +93,12 @@ def test_load_03_more_clients_than_threads(own_httpd):
 
 def test_load_04_kill_9_of_a_worker_under_load(own_httpd):
     """The group is whole again within a second; only requests inside that worker failed."""
-    httpd = own_httpd(**one_group("processes=4 threads=4"))
+    httpd = own_httpd(**one_group("processes=4 threads=4", mpm_config=ROOMY))
     workers = ready(httpd, 4)
     killed(httpd.log)
     wrk = Wrk(httpd.port(), seconds=3)
-    wait.until(lambda: any(p.state == "R" for p in httpd.workers().values()), 5, "load")
     victim = workers.pop()
+    wait.until(lambda: cpu(victim) >= 10, 5, "load")
     procs.kill(victim)
     wait.until(lambda: len([p for p in httpd.workers() if p != victim and is_ready(httpd, p)]) == 4, 2,
                "whole group")
@@ -95,7 +109,7 @@ def test_load_04_kill_9_of_a_worker_under_load(own_httpd):
 
 def test_load_05_graceful_under_load(own_httpd, mode):
     """wrk counts a connection closed in mid-request as a socket error; answers must all be good."""
-    args = one_group("processes=2 threads=4") if mode == "daemon" else dict(vhosts={"a": _apps()})
+    args = one_group("processes=2 threads=4") if mode == "daemon" else dict(vhosts={"a": apps_config()})
     httpd = own_httpd(**args)
     wrk = Wrk(httpd.port(), seconds=3)
     for _ in range(2):
@@ -105,20 +119,10 @@ def test_load_05_graceful_under_load(own_httpd, mode):
     wait.until(lambda: len(httpd.supervisors()) <= 1, 15, "end of the old supervisor")
 
 
-def _apps():
-    from conftest import apps_config
-    return apps_config()
-
-
 def test_load_06_requests_under_load_balance(own_httpd):
     """Least busy: with more processes than requests at once, no process is left out for long."""
-    httpd = own_httpd(**one_group("processes=3 threads=5"))
+    httpd = own_httpd(**one_group("processes=3 threads=5", mpm_config=ROOMY))
     pids = ready(httpd, 3)
-
-    def cpu(pid):
-        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
     before = {pid: cpu(pid) for pid in pids}
     assert Wrk(httpd.port(), connections=12).result()[1:] == (0, 0)
     used = {pid: cpu(pid) - before[pid] for pid in pids}
