@@ -599,6 +599,34 @@ static void test_link_23_a_descriptor_that_is_no_socket(void **state)
     mw_io_close(&fd[1]);
 }
 
+/* A buffer that cannot grow, as when there is no memory: the link is dead, no half frame goes out. */
+static void test_link_24_no_room_in_a_buffer(void **state)
+{
+    struct ends *e = *state;
+    struct mw_frame f;
+
+    greet(e);
+    mw_buf_fini(&e->a.out);
+    mw_buf_init(&e->a.out, 8);
+    assert_int_equal(mw_link_put(&e->a, MW_F_REQUEST, "r", 1), MW_ELIMIT);
+    assert_int_equal(mw_link_flush(&e->a), MW_ELIMIT);
+    assert_int_equal(bytes_waiting(e->b.fd), 0);
+    mw_buf_fini(&e->b.out);
+    mw_buf_init(&e->b.out, 8);
+    assert_int_equal(mw_link_put_log(&e->b, MW_LOG_ERR, MW_STR("l")), MW_ELIMIT);
+    assert_int_equal(mw_link_recv(&e->b, &f), MW_ELIMIT);
+
+    struct mw_link l;
+    int fd[2];
+    assert_int_equal(mw_io_socketpair(SOCK_STREAM, fd), 0);
+    mw_link_init(&l, fd[0], LIMIT_MS);
+    mw_buf_init(&l.in, 10);
+    assert_int_equal(mw_link_recv(&l, &f), MW_ELIMIT);
+    assert_int_equal(mw_link_put(&l, MW_F_REQUEST, "r", 1), MW_ELIMIT);
+    mw_link_fini(&l);
+    mw_io_close(&fd[1]);
+}
+
 #define ON(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -627,6 +655,7 @@ int main(void)
         ON(test_link_21_small_requests_reuse_their_buffers),
         ON(test_link_22_threads_do_not_cut_each_others_frames),
         cmocka_unit_test(test_link_23_a_descriptor_that_is_no_socket),
+        ON(test_link_24_no_room_in_a_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
