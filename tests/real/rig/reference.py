@@ -25,6 +25,7 @@ def load(path):
     loader = importlib.machinery.SourceFileLoader("reference_application", path)
     spec = importlib.util.spec_from_loader(loader.name, loader)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[loader.name] = module
     loader.exec_module(module)
     return module.application
 

@@ -23,11 +23,12 @@ class Site:
     copies are made; what is in the copies' folder `data` belongs to the server's user."""
 
     def __init__(self, servers, source, script="wsgi.py", mount="", options="processes=2 threads=4",
-                 main="", vhost="", embedded="", daemon="", prepare=None, scrub=(), modules=(), host=HOST):
+                 main="", vhost="", embedded="", daemon="", prepare=None, scrub=(), tags=(), modules=(), host=HOST):
         self.mount = mount
         self.host = host
         self.script = script
         self.scrub = scrub
+        self.tags = tags
         self._played = {}
         self._reference = None
         own = {"embedded": embedded, "daemon": "    WSGIProcessGroup real\n" + daemon}
@@ -68,7 +69,8 @@ class Site:
 
     def browser(self, place):
         port = self.reference_port() if place == "reference" else self.port(place)
-        return Browser(port, self.mount, place != "reference", self.scrub, self.host)
+        return Browser(port, self.mount, place != "reference", self.scrub, self.host,
+                       self.tags)
 
     def reference_port(self):
         if self._reference is None:
@@ -77,10 +79,9 @@ class Site:
                     [sys.executable, os.path.join(HERE, "reference.py"),
                      os.path.join(self.folder("reference"), self.script), self.mount],
                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
-            line = self._reference.stdout.readline()
-            assert line, "the reference server did not start:\n" + self.reference_said()
-            self._port = int(line)
-        return self._port
+            self._port = self._reference.stdout.readline().decode().strip()
+        assert self._port, "the reference server did not start:\n" + self.reference_said()
+        return int(self._port)
 
     def reference_said(self):
         with open(self.httpd.path("tmp", "reference.txt"), encoding="utf-8", errors="replace") as f:
