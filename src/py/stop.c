@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -135,31 +136,80 @@ void mw_py_stop(uint64_t budget_ms)
 
 /* -- dump -- */
 
-/* Where faulthandler writes to when told to by DUMP_SIGNAL; fixed at registration, so that
- * mw_py_dump puts the caller's descriptor in its place. Set once at start, -1: there is no dump. */
-static int dump_fd = -1;
+/* Some builds of CPython export what faulthandler itself uses, which takes an interpreter. In the
+ * others faulthandler is made to listen to a signal and to write to a descriptor of ours, which
+ * mw_py_dump points at the caller's; it then knows the main interpreter only. */
 #define DUMP_SIGNAL (SIGRTMAX - 6)
+typedef const char *dump_fn(int fd, PyInterpreterState *is, PyThreadState *current);
+
+/* Set once at start; mw_py_dump has no argument for it and runs in signal handlers. */
+static struct {
+    dump_fn *direct; /* NULL: by signal */
+    int fd;          /* what faulthandler writes to; -1: there is no dump */
+    int null_fd;     /* what fd is when nobody dumps */
+} dump = {.fd = -1, .null_fd = -1};
+
+static int listen_to_signal(int fd)
+{
+    PyObject *module = PyImport_ImportModule("faulthandler");
+    PyObject *rv = NULL;
+
+    if (module)
+        rv = PyObject_CallMethod(module, "register", "iiO", DUMP_SIGNAL, fd, Py_True);
+    Py_XDECREF(module);
+    Py_XDECREF(rv);
+    PyErr_Clear();
+    return rv ? 0 : -1;
+}
 
 void mw_py_dump_prepare(void)
 {
-    PyObject *module = PyImport_ImportModule("faulthandler");
-    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    PyObject *rv = NULL;
-
-    if (module && fd >= 0)
-        rv = PyObject_CallMethod(module, "register", "iiO", DUMP_SIGNAL, fd, Py_True);
-    if (rv)
-        dump_fd = fd;
-    else if (fd >= 0)
-        close(fd);
-    PyErr_Clear();
-    Py_XDECREF(rv);
-    Py_XDECREF(module);
+    *(void **)&dump.direct = dlsym(RTLD_DEFAULT, "_Py_DumpTracebackThreads");
+    if (dump.direct)
+        return;
+    dump.null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int fd = fcntl(dump.null_fd, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0 && listen_to_signal(fd) == 0)
+        dump.fd = fd;
 }
 
+static void write_text(int fd, const char *s)
+{
+    ssize_t n = write(fd, s, strlen(s));
+
+    (void)n; /* there is nobody to tell */
+}
+
+static void dump_directly(int fd)
+{
+    for (struct mw_py_interp *in = mw_py_interp_first(); in; in = mw_py_interp_next(in)) {
+        write_text(fd, "Interpreter '");
+        write_text(fd, mw_py_interp_name(in));
+        write_text(fd, "':\n");
+        (void)dump.direct(fd, in->is, NULL);
+    }
+}
+
+/* The signal is delivered before pthread_kill returns, if this thread does not block it. */
+static void dump_by_signal(int fd)
+{
+    sigset_t set, before;
+
+    if (dump.fd < 0 || dup3(fd, dump.fd, O_CLOEXEC) < 0)
+        return;
+    sigemptyset(&set);
+    sigaddset(&set, DUMP_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, &before);
+    (void)pthread_kill(pthread_self(), DUMP_SIGNAL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)dup3(dump.null_fd, dump.fd, O_CLOEXEC);
+}
+
+/* Only what may be called in a signal handler. */
 void mw_py_dump(int fd)
 {
-    /* Only what may be called in a signal handler. */
-    if (dump_fd >= 0 && dup2(fd, dump_fd) >= 0)
-        (void)pthread_kill(pthread_self(), DUMP_SIGNAL);
+    if (dump.direct)
+        dump_directly(fd);
+    else
+        dump_by_signal(fd);
 }
