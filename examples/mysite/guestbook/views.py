@@ -21,6 +21,7 @@ def home(request):
 
 def about(request):
     shown = ["SERVER_SOFTWARE", "SERVER_PROTOCOL", "REMOTE_ADDR", "SCRIPT_NAME", "PATH_INFO"]
-    environ = [(name, value) for name, value in sorted(request.META.items())
+    # As text: a template calls a value that can be called.
+    environ = [(name, str(value)) for name, value in sorted(request.META.items())
                if name in shown or name.startswith(("wsgi.", "mod_wsgi."))]
     return render(request, "about.html", {"environ": environ})
