@@ -19,7 +19,7 @@ struct filewrap {
 
 static int filewrap_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"filelike", "blksize", NULL};
+    char *names[] = {"filelike", "blksize", NULL};
     struct filewrap *fw = (struct filewrap *)self;
     PyObject *filelike;
     Py_ssize_t blksize = BLKSIZE;

@@ -1,10 +1,12 @@
 /*
- * py.h: the facade of a Python runtime plugin, wsgi-python-X.Y.so: one exported table, no PyObject.
+ * py.h: the facade of a Python runtime plugin, wsgi-python-X.Y.so: one exported table, no
+ * PyObject.
  *
- * A process loads at most one runtime, with dlopen(RTLD_NOW | RTLD_GLOBAL) because extension modules
- * need libpython's symbols. start, preload and stop are called by one and the same thread (the worker's
- * main thread; in an httpd child a thread that exists for nothing else), which Python takes as its main
- * thread. serve is called by any thread, many at once. No call is made before a fork.
+ * A process loads at most one runtime, with dlopen(RTLD_NOW | RTLD_GLOBAL) because extension
+ * modules need libpython's symbols. start, preload and stop are called by one and the same thread
+ * (the worker's main thread; in an httpd child a thread that exists for nothing else), which
+ * Python takes as its main thread. serve is called by any thread, many at once. No call is made
+ * before a fork.
  */
 #ifndef MW_PY_H
 #define MW_PY_H
@@ -15,16 +17,16 @@
 #define MW_PY_SYMBOL "mw_py_runtime" /* const struct mw_py_runtime, the plugin's only symbol */
 
 struct mw_py_config {
-    const char *home;          /* prefix or virtual environment; NULL: compiled in */
-    const char *path;          /* ':'-separated site directories put before the standard path, or NULL */
-    const char *cwd_path;      /* becomes sys.path[0] (home= of a group), or NULL */
-    const char *process_group; /* "" in embedded mode */
-    unsigned threads;          /* mod_wsgi.threads_per_process */
-    unsigned processes;        /* mod_wsgi.maximum_processes */
-    int main_alias;            /* the first application group that was not configured explicitly runs in
-                                  the main interpreter under its own name (daemon groups) */
-    unsigned server_version[3];/* httpd's, for apache.version */
-    const char *server_banner; /* for apache.description */
+    const char *home;     /* prefix or virtual environment; NULL: compiled in */
+    const char *path;     /* ':'-separated site directories put before the standard path, or NULL */
+    const char *cwd_path; /* becomes sys.path[0] (home= of a group), or NULL */
+    const char *process_group;  /* "" in embedded mode */
+    unsigned threads;           /* mod_wsgi.threads_per_process */
+    unsigned processes;         /* mod_wsgi.maximum_processes */
+    int main_alias;             /* the first application group that was not configured explicitly
+                                  runs in the main interpreter under its own name (daemons) */
+    unsigned server_version[3]; /* httpd's, for apache.version */
+    const char *server_banner;  /* for apache.description */
     /* Lines with no request to belong to: warnings at start, background threads. */
     void (*log)(void *ctx, int level, const char *line, size_t n);
     void *log_ctx;
@@ -34,22 +36,25 @@ struct mw_py_runtime {
     uint32_t abi;        /* MW_PY_ABI */
     const char *version; /* "3.11" */
 
-    /* Start the interpreter. On failure nothing of Python may be called again and why (NUL-terminated)
-     * says what is wrong and what to do. cfg is copied where it must outlive the call, but for log_ctx. */
+    /* Start the interpreter. On failure nothing of Python may be called again and why
+     * (NUL-terminated) says what is wrong and what to do. cfg is copied where it must outlive the
+     * call, but for log_ctx. */
     int (*start)(const struct mw_py_config *cfg, char *why, size_t why_cap);
 
     /* Import a script as serve would. A failure is logged with its traceback; MW_EIO, MW_ENOENT. */
     int (*preload)(struct mw_str script, struct mw_str app_group, int explicit_group);
 
-    /* 1 if the script of this request is loaded and its file has changed since: a daemon then sends
-     * MW_END_RELOAD instead of calling serve. 0 otherwise. Does not take the GIL if nothing changed. */
+    /* 1 if the script of this request is loaded and its file has changed since: a daemon then
+     * sends MW_END_RELOAD instead of calling serve. 0 otherwise. Does not take the GIL if nothing
+     * changed. */
     int (*stale)(const struct mw_req *req);
 
     /* Run the application for c->req and end the channel on every path. Returns how it ended. */
     enum mw_end (*serve)(struct mw_chan *c);
 
-    /* Run atexit functions and join non-daemon threads, at most budget_ms; flush the standard streams.
-     * The interpreter is not finalised; the caller ends the process with _exit or exits as httpd does. */
+    /* Run atexit functions and join non-daemon threads, at most budget_ms; flush the standard
+     * streams. The interpreter is not finalised; the caller ends the process with _exit or exits
+     * as httpd does. */
     void (*stop)(uint64_t budget_ms);
 
     /* Write the Python stacks of all threads to fd; async-signal-safe as faulthandler is. */

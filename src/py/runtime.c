@@ -64,7 +64,7 @@ static PyStatus set_string(PyConfig *config, wchar_t **field, const char *value)
 
 static PyStatus configure(PyConfig *config, const struct mw_py_prefix *prefix)
 {
-    static char *argv[] = {"mod_wsgi"};
+    char *argv[] = {"mod_wsgi"};
 
     config->parse_argv = 0;
     config->install_signal_handlers = 0;

@@ -274,8 +274,9 @@ IN_CHILD(test_start_07_venv_whose_python_is_gone)
 }
 
 /* Where the Python that the plugin was built with has its executable. */
-static void find_base(char *out, size_t cap)
+static void find_base(char out[512])
 {
+    char text[500];
     int fd[2];
     ssize_t n;
 
@@ -284,16 +285,14 @@ static void find_base(char *out, size_t cap)
     if (pid == 0) {
         struct mw_py_config cfg = rig_config();
         start_well(&cfg);
-        const char *text = ask("", 1, "__import__('sys').base_prefix");
-        EXPECT(write(fd[1], text, strlen(text)) > 0);
+        const char *prefix = ask("", 1, "__import__('sys').base_prefix");
+        EXPECT(write(fd[1], prefix, strlen(prefix)) > 0);
         _exit(0);
     }
     close(fd[1]);
-    n = read(fd[0], out, cap - 8);
+    n = read(fd[0], text, sizeof text);
     EXPECT(n > 2);
-    out[n - 1] = 0; /* the quotes of repr */
-    memmove(out, out + 1, (size_t)n - 1);
-    strcat(out, "/bin");
+    snprintf(out, 512, "%.*s/bin", (int)n - 2, text + 1); /* without the quotes of repr */
     close(fd[0]);
     EXPECT(waitpid(pid, NULL, 0) == pid);
 }
@@ -303,7 +302,7 @@ IN_CHILD(test_start_08_venv)
     struct mw_py_config cfg = rig_config();
     char base[512], text[700], link[128];
 
-    find_base(base, sizeof base);
+    find_base(base);
     make_venv(rig_runtime()->version, base);
     snprintf(text, sizeof text, "%s/python%s", base, rig_runtime()->version);
     snprintf(link, sizeof link, "%s/bin/python", venv);
@@ -326,7 +325,7 @@ IN_CHILD(test_start_09_installation_as_home)
     struct mw_py_config cfg = rig_config();
     char base[512];
 
-    find_base(base, sizeof base);
+    find_base(base);
     base[strlen(base) - 4] = 0; /* "/bin" */
     cfg.home = base;
     start_well(&cfg);
