@@ -87,6 +87,8 @@ int rig_teardown(void **state)
     uint64_t deadline = after(20000);
 
     (void)state;
+    unsetenv("LD_PRELOAD");
+    unsetenv("FAKE_FAIL");
     if (!left.dir[0])
         return 0;
     if (left.super > 0)

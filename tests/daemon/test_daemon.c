@@ -636,6 +636,8 @@ static void test_daemon_33_no_python_without_the_identity_asked_for(void **state
     int n = getgroups(64, before);
 
     (void)state;
+    if (getenv("MW_SLOW")) /* a sanitizer's library wants to be the first */
+        skip();
     assert_true(n >= 0);
     assert_int_equal(setgroups(4, extra), 0); /* something to lose */
     setenv("LD_PRELOAD", fake(), 1);
