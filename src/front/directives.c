@@ -7,115 +7,15 @@
  */
 #include "config.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "cmd.h"
+#include "dirconf.h"
 #include "identity.h"
-
-#define GROUP_GLOBAL "%{GLOBAL}"
-
-static const char *where_is(const cmd_parms *cmd)
-{
-    return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
-}
-
-/* "WSGIScriptAlias: why" */
-static const char *complain(const cmd_parms *cmd, const char *fmt, ...) MW_PRINTF(2, 3);
-static const char *complain(const cmd_parms *cmd, const char *fmt, ...)
-{
-    va_list args;
-    const char *why;
-
-    va_start(args, fmt);
-    why = apr_pvsprintf(cmd->pool, fmt, args);
-    va_end(args);
-    return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", why, NULL);
-}
-
-/* "a, b, c" of the rows' names. */
-static const char *names_of(apr_pool_t *p, const struct mw_opt *rows, size_t nrows)
-{
-    const char *list = nrows ? rows[0].name : "";
-
-    for (size_t i = 1; i < nrows; i++)
-        list = apr_pstrcat(p, list, ", ", rows[i].name, NULL);
-    return list;
-}
-
-/* Options of a directive: its rows, the record they fill, and how to speak of them. */
-struct options {
-    const struct mw_opt *rows;
-    size_t nrows;
-    void *base;
-    const char *noun;    /* "WSGI daemon process" */
-    const char *subject; /* " (group 'blog')", or "" */
-};
-
-static const char *bad_option(const cmd_parms *cmd, const struct options *o, const char *what)
-{
-    return complain(cmd, "Invalid option to %s definition. %s%s; allowed options are %s", o->noun,
-                    what, o->subject, names_of(cmd->pool, o->rows, o->nrows));
-}
-
-/* One `name=value`; the value may be in quotes. */
-static const char *parse_option(const cmd_parms *cmd, const struct options *o, const char **line)
-{
-    const char *start = *line;
-    const char *end = start;
-    const char *name, *value;
-    const struct mw_opt *row;
-    char why[200];
-
-    while (*end && *end != '=' && !apr_isspace(*end))
-        end++;
-    name = apr_pstrmemdup(cmd->pool, start, (apr_size_t)(end - start));
-    if (*end != '=' || end == start)
-        return bad_option(cmd, o,
-                          apr_psprintf(cmd->pool, "'%s' is not of the form name=value", name));
-    *line = end + 1;
-    value = apr_isspace(end[1]) ? "" : ap_getword_conf(cmd->pool, line);
-    row = mw_opt_find(o->rows, o->nrows, name);
-    if (!row)
-        return bad_option(cmd, o, apr_psprintf(cmd->pool, "There is no option '%s'", name));
-    if (mw_opt_set(row, o->base, value, why, sizeof(why)))
-        return complain(cmd, "Invalid %s for %s%s: '%s' %s", name, o->noun, o->subject, value, why);
-    return NULL;
-}
-
-static const char *parse_options(const cmd_parms *cmd, const struct options *o, const char *line)
-{
-    for (;;) {
-        const char *err;
-        while (apr_isspace(*line))
-            line++;
-        if (!*line)
-            return NULL;
-        err = parse_option(cmd, o, &line);
-        if (err)
-            return err;
-    }
-}
-
-/* %{GLOBAL} is the only token whose value is known before there is a request. */
-static const char *fold_global(const char *name)
-{
-    return strcmp(name, GROUP_GLOBAL) == 0 ? "" : name;
-}
-
-static struct mw_setting setting_of(const cmd_parms *cmd, const char *value, int is_group)
-{
-    struct mw_setting s = {NULL, NULL};
-
-    if (value) {
-        s.value = is_group ? fold_global(value) : value;
-        s.where = where_is(cmd);
-    }
-    return s;
-}
 
 /* ---- WSGIDaemonProcess ----------------------------------------------------------------------- */
 
@@ -125,24 +25,27 @@ static const char *check_group_name(const cmd_parms *cmd, const struct mw_config
     const struct mw_group *other;
 
     if (!*name)
-        return complain(cmd, "Name of WSGI daemon process not supplied. The first argument is the "
-                             "name of the group");
+        return mw_cmd_complain(
+            cmd, "Name of WSGI daemon process not supplied. The first argument is the "
+                 "name of the group");
     if (*name == '%')
-        return complain(cmd,
-                        "Invalid name for WSGI daemon process. '%s': a name must not begin with "
-                        "'%%'",
-                        name);
+        return mw_cmd_complain(
+            cmd,
+            "Invalid name for WSGI daemon process. '%s': a name must not begin with "
+            "'%%'",
+            name);
     for (const char *c = name; *c; c++)
         if (apr_iscntrl(*c))
-            return complain(cmd,
-                            "Invalid name for WSGI daemon process. A name must not hold control "
-                            "characters");
+            return mw_cmd_complain(
+                cmd, "Invalid name for WSGI daemon process. A name must not hold control "
+                     "characters");
     other = mw_config_group(cfg, name);
     if (other)
-        return complain(cmd,
-                        "Name duplicates previous WSGI daemon definition. '%s' was defined at %s; "
-                        "names are unique in the whole server",
-                        name, other->where);
+        return mw_cmd_complain(
+            cmd,
+            "Name duplicates previous WSGI daemon definition. '%s' was defined at %s; "
+            "names are unique in the whole server",
+            name, other->where);
     return NULL;
 }
 
@@ -159,20 +62,22 @@ static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *sp
     if (spec->user) {
         why = mw_identity_user(cmd->pool, spec->user, &id);
         if (!why && id.uid == 0)
-            return complain(cmd,
-                            "WSGI process blocked from running as root. user=%s%s has user number "
-                            "0; name another user",
-                            spec->user, subject);
+            return mw_cmd_complain(
+                cmd,
+                "WSGI process blocked from running as root. user=%s%s has user number "
+                "0; name another user",
+                spec->user, subject);
     }
     if (!why && spec->group) {
         option = "group";
         why = mw_identity_group(cmd->pool, spec->group, &gid);
     }
     if (why)
-        return complain(cmd, "Invalid %s for WSGI daemon process%s: %s", option, subject, why);
+        return mw_cmd_complain(cmd, "Invalid %s for WSGI daemon process%s: %s", option, subject,
+                               why);
     if (spec->chroot && geteuid() != 0)
-        return complain(cmd, "Cannot chroot WSGI daemon process when not root. chroot=%s%s",
-                        spec->chroot, subject);
+        return mw_cmd_complain(cmd, "Cannot chroot WSGI daemon process when not root. chroot=%s%s",
+                               spec->chroot, subject);
     return NULL;
 }
 
@@ -186,7 +91,7 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
 {
     struct mw_config *cfg = mw_config_global(cmd->server);
     struct mw_group *g = apr_pcalloc(cmd->pool, sizeof(*g));
-    struct options o = {mw_spec_opts, mw_spec_nopts, &g->spec, "WSGI daemon process", ""};
+    struct mw_cmd_options o = {mw_spec_opts, mw_spec_nopts, &g->spec, "WSGI daemon process", ""};
     const char *err;
 
     (void)dir;
@@ -195,12 +100,12 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
     g->spec.uid = -1;
     g->spec.gid = -1;
     g->server = cmd->server;
-    g->where = where_is(cmd);
+    g->where = mw_cmd_where(cmd);
     err = check_group_name(cmd, cfg, g->spec.name);
     if (err)
         return err;
     o.subject = apr_psprintf(cmd->pool, " (group '%s')", g->spec.name);
-    err = parse_options(cmd, &o, args);
+    err = mw_cmd_options(cmd, &o, args);
     if (!err)
         err = check_identity(cmd, &g->spec, o.subject);
     if (err)
@@ -233,23 +138,6 @@ static const struct mw_opt script_opts[] = {
 };
 #define IMPORT_NOPTS 2
 
-static const char *parse_pass_auth(const cmd_parms *cmd, const char *text, int *out)
-{
-    static const struct {
-        const char *name;
-        enum mw_pass_auth value;
-    } rows[] = {{"On", MW_PASS_ON}, {"Off", MW_PASS_OFF}, {"Auto", MW_PASS_AUTO}};
-
-    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
-        if (ap_cstr_casecmp(text, rows[i].name) == 0) {
-            *out = rows[i].value;
-            return NULL;
-        }
-    }
-    return complain(
-        cmd, "Invalid value for authorization flag. '%s' must be one of: Off | On | Auto", text);
-}
-
 /* Import the script when the group's processes start. */
 static const char *add_import(const cmd_parms *cmd, const char *script,
                               const struct script_options *opts, int from_alias)
@@ -258,16 +146,17 @@ static const char *add_import(const cmd_parms *cmd, const char *script,
     struct mw_import im = {0};
 
     im.script = script;
-    im.process_group = fold_global(opts->process_group);
-    im.application_group = fold_global(opts->application_group);
+    im.process_group = mw_cmd_group(opts->process_group);
+    im.application_group = mw_cmd_group(opts->application_group);
     im.server = cmd->server;
-    im.where = where_is(cmd);
+    im.where = mw_cmd_where(cmd);
     im.from_alias = from_alias;
     if (*im.process_group && !mw_config_group(cfg, im.process_group))
-        return complain(cmd,
-                        "WSGI process group not yet configured. No WSGIDaemonProcess before this "
-                        "line defines '%s', whose processes are to import the script",
-                        im.process_group);
+        return mw_cmd_complain(
+            cmd,
+            "WSGI process group not yet configured. No WSGIDaemonProcess before this "
+            "line defines '%s', whose processes are to import the script",
+            im.process_group);
     APR_ARRAY_PUSH(cfg->imports, struct mw_import) = im;
     return NULL;
 }
@@ -275,7 +164,7 @@ static const char *add_import(const cmd_parms *cmd, const char *script,
 /* A name with a token in it has its value only when there is a request. */
 static int is_fixed(const char *name)
 {
-    return name && !strstr(fold_global(name), "%{");
+    return name && !strstr(mw_cmd_group(name), "%{");
 }
 
 static const char *preload_alias(const cmd_parms *cmd, const struct mw_alias *a,
@@ -287,29 +176,25 @@ static const char *preload_alias(const cmd_parms *cmd, const struct mw_alias *a,
     return add_import(cmd, a->target, opts, 1);
 }
 
-/* Absolute, without "//", "/./" or "/../"; a slash at the end stays. NULL if it is no path. */
-static const char *full_path(const cmd_parms *cmd, const char *path)
-{
-    return ap_server_root_relative(cmd->pool, path);
-}
-
 static const char *check_alias(const cmd_parms *cmd, struct mw_alias *a, int is_match)
 {
     const char *target = a->target;
 
     if (!*a->url_path || !*target)
-        return complain(cmd, "requires at least two arguments, a %s and the path of a script",
-                        is_match ? "regular expression" : "URL path");
+        return mw_cmd_complain(cmd,
+                               "requires at least two arguments, a %s and the path of a script",
+                               is_match ? "regular expression" : "URL path");
     if (is_match) {
         a->regexp = ap_pregcomp(cmd->pool, a->url_path, AP_REG_EXTENDED);
         if (!a->regexp)
-            return complain(cmd, "Regular expression could not be compiled. '%s'", a->url_path);
+            return mw_cmd_complain(cmd, "Regular expression could not be compiled. '%s'",
+                                   a->url_path);
     } else if (*a->url_path != '/')
-        return complain(cmd, "The URL path '%s' must begin with '/'", a->url_path);
+        return mw_cmd_complain(cmd, "The URL path '%s' must begin with '/'", a->url_path);
     if (!(is_match && strchr(target, '$')))
-        target = full_path(cmd, target);
+        target = mw_cmd_path(cmd, target);
     if (!target)
-        return complain(cmd, "The path of the script, '%s', is invalid", a->target);
+        return mw_cmd_complain(cmd, "The path of the script, '%s', is invalid", a->target);
     a->target = target;
     return NULL;
 }
@@ -318,8 +203,8 @@ static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
 {
     struct mw_server_conf *conf = mw_config_server(cmd->server);
     struct script_options opts = {0};
-    const struct options o = {script_opts, MW_ARRAY_LEN(script_opts), &opts, "WSGI script alias",
-                              ""};
+    const struct mw_cmd_options o = {script_opts, MW_ARRAY_LEN(script_opts), &opts,
+                                     "WSGI script alias", ""};
     struct mw_alias a = {0};
     const char *err;
 
@@ -329,16 +214,16 @@ static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
     a.pass_authorization = MW_PASS_UNSET;
     err = check_alias(cmd, &a, cmd->info != NULL);
     if (!err)
-        err = parse_options(cmd, &o, args);
+        err = mw_cmd_options(cmd, &o, args);
     if (!err && opts.pass_authorization)
-        err = parse_pass_auth(cmd, opts.pass_authorization, &a.pass_authorization);
+        err = mw_cmd_pass_auth(cmd, opts.pass_authorization, &a.pass_authorization);
     if (!err)
         err = preload_alias(cmd, &a, &opts);
     if (err)
         return err;
-    a.process_group = setting_of(cmd, opts.process_group, 1);
-    a.application_group = setting_of(cmd, opts.application_group, 1);
-    a.callable = setting_of(cmd, opts.callable, 0);
+    a.process_group = mw_cmd_setting(cmd, opts.process_group, 1);
+    a.application_group = mw_cmd_setting(cmd, opts.application_group, 1);
+    a.callable = mw_cmd_setting(cmd, opts.callable, 0);
     APR_ARRAY_PUSH(conf->aliases, struct mw_alias) = a;
     return NULL;
 }
@@ -346,77 +231,27 @@ static const char *set_script_alias(cmd_parms *cmd, void *dir, const char *args)
 static const char *set_import_script(cmd_parms *cmd, void *dir, const char *args)
 {
     struct script_options opts = {0};
-    const struct options o = {script_opts, IMPORT_NOPTS, &opts, "WSGI import script", ""};
+    const struct mw_cmd_options o = {script_opts, IMPORT_NOPTS, &opts, "WSGI import script", ""};
     const char *path = ap_getword_conf(cmd->pool, &args);
     const char *script, *err;
 
     (void)dir;
     if (!*path)
-        return complain(cmd,
-                        "Location of import script not supplied. The first argument is the path "
-                        "of a script");
-    script = full_path(cmd, path);
+        return mw_cmd_complain(
+            cmd, "Location of import script not supplied. The first argument is the path "
+                 "of a script");
+    script = mw_cmd_path(cmd, path);
     if (!script)
-        return complain(cmd, "The path of the script, '%s', is invalid", path);
-    err = parse_options(cmd, &o, args);
+        return mw_cmd_complain(cmd, "The path of the script, '%s', is invalid", path);
+    err = mw_cmd_options(cmd, &o, args);
     if (err)
         return err;
     if (!opts.process_group)
-        return complain(cmd, "Name of WSGI process group required. Add process-group=");
+        return mw_cmd_complain(cmd, "Name of WSGI process group required. Add process-group=");
     if (!opts.application_group)
-        return complain(cmd, "Name of WSGI application group required. Add application-group=");
+        return mw_cmd_complain(cmd,
+                               "Name of WSGI application group required. Add application-group=");
     return add_import(cmd, script, &opts, 0);
-}
-
-/* ---- per directory --------------------------------------------------------------------------- */
-
-/* A directive with one name: which field, and what the name is called. */
-struct name_row {
-    size_t off;
-    const char *noun;
-    int is_group;
-};
-
-static const struct name_row process_group_row = {offsetof(struct mw_dir_conf, process_group),
-                                                  "process group", 1};
-static const struct name_row application_group_row = {
-    offsetof(struct mw_dir_conf, application_group), "application group", 1};
-static const struct name_row callable_row = {offsetof(struct mw_dir_conf, callable),
-                                             "callable object", 0};
-
-static const char *set_name(cmd_parms *cmd, void *dir, const char *arg)
-{
-    const struct name_row *row = cmd->info;
-
-    if (!*arg)
-        return complain(cmd, "Invalid name for WSGI %s. It must not be empty", row->noun);
-    *(struct mw_setting *)((char *)dir + row->off) = setting_of(cmd, arg, row->is_group);
-    return NULL;
-}
-
-static const char *parse_flag(const cmd_parms *cmd, const char *arg, int *out)
-{
-    if (ap_cstr_casecmp(arg, "On") == 0)
-        *out = 1;
-    else if (ap_cstr_casecmp(arg, "Off") == 0)
-        *out = 0;
-    else
-        return apr_psprintf(cmd->pool, "%s must be one of: Off | On; '%s' is neither",
-                            cmd->cmd->name, arg);
-    return NULL;
-}
-
-/* cmd->info: the field's offset in struct mw_dir_conf. */
-static const char *set_dir_flag(cmd_parms *cmd, void *dir, const char *arg)
-{
-    return parse_flag(cmd, arg, (int *)((char *)dir + (size_t)cmd->info));
-}
-
-static const char *set_pass_authorization(cmd_parms *cmd, void *dir, const char *arg)
-{
-    struct mw_dir_conf *conf = dir;
-
-    return parse_pass_auth(cmd, arg, &conf->pass_authorization);
 }
 
 /* ---- whole server ---------------------------------------------------------------------------- */
@@ -430,12 +265,12 @@ static const char *set_python_home(cmd_parms *cmd, void *dir, const char *arg)
     (void)dir;
     if (err)
         return err;
-    home = *arg ? full_path(cmd, arg) : NULL;
+    home = *arg ? mw_cmd_path(cmd, arg) : NULL;
     if (!home)
-        return complain(cmd,
-                        "The argument must be the prefix of a Python installation or a virtual "
-                        "environment");
-    cfg->python_home = setting_of(cmd, home, 0);
+        return mw_cmd_complain(
+            cmd, "The argument must be the prefix of a Python installation or a virtual "
+                 "environment");
+    cfg->python_home = mw_cmd_setting(cmd, home, 0);
     return NULL;
 }
 
@@ -447,7 +282,7 @@ static const char *set_python_path(cmd_parms *cmd, void *dir, const char *arg)
     if (err)
         return err;
     if (!*arg)
-        return complain(cmd, "The argument must be directories with ':' between them");
+        return mw_cmd_complain(cmd, "The argument must be directories with ':' between them");
     mw_config_global(cmd->server)->python_path = arg;
     return NULL;
 }
@@ -457,17 +292,11 @@ static const char *set_restrict_embedded(cmd_parms *cmd, void *dir, const char *
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    return err ? err : parse_flag(cmd, arg, &mw_config_global(cmd->server)->restrict_embedded);
+    return err ? err : mw_cmd_flag(cmd, arg, &mw_config_global(cmd->server)->restrict_embedded);
 }
 
 /* Directives of mod_wsgi 6.0.5 that ask for what is done another way here: checked, said, not
  * used. */
-
-static void remark(const cmd_parms *cmd, const char *what)
-{
-    APR_ARRAY_PUSH(mw_config_global(cmd->server)->remarks, const char *) = apr_psprintf(
-        cmd->pool, "%s (%s) has no effect: %s", cmd->cmd->name, where_is(cmd), what);
-}
 
 static const char *set_socket_prefix(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -476,11 +305,11 @@ static const char *set_socket_prefix(cmd_parms *cmd, void *dir, const char *arg)
     (void)dir;
     if (err)
         return err;
-    if (!*arg || !full_path(cmd, arg))
+    if (!*arg || !mw_cmd_path(cmd, arg))
         return apr_psprintf(cmd->pool, "Invalid WSGISocketPrefix '%s'. It must be a path", arg);
-    remark(cmd,
-           "connections to daemon processes are handed over by the supervisor, no socket file is "
-           "made");
+    mw_cmd_remark(
+        cmd, "connections to daemon processes are handed over by the supervisor, no socket file is "
+             "made");
     return NULL;
 }
 
@@ -492,9 +321,9 @@ static const char *set_idle_flag(cmd_parms *cmd, void *dir, const char *arg)
 
     (void)dir;
     if (!err)
-        err = parse_flag(cmd, arg, &value);
+        err = mw_cmd_flag(cmd, arg, &value);
     if (!err)
-        remark(cmd, cmd->info);
+        mw_cmd_remark(cmd, cmd->info);
     return err;
 }
 
@@ -509,14 +338,16 @@ static const char *set_accept_mutex(cmd_parms *cmd, void *dir, const char *arg)
         return err;
     for (size_t i = 0; i < MW_ARRAY_LEN(known); i++) {
         if (ap_cstr_casecmp(arg, known[i]) == 0) {
-            remark(cmd, "daemon processes do not accept connections, so there is nothing to lock");
+            mw_cmd_remark(
+                cmd, "daemon processes do not accept connections, so there is nothing to lock");
             return NULL;
         }
     }
-    return complain(cmd,
-                    "Accept mutex lock mechanism '%s' is invalid. Valid accept mutex mechanisms "
-                    "are: default, flock, fcntl, sysvsem, posixsem, pthread",
-                    arg);
+    return mw_cmd_complain(
+        cmd,
+        "Accept mutex lock mechanism '%s' is invalid. Valid accept mutex mechanisms "
+        "are: default, flock, fcntl, sysvsem, posixsem, pthread",
+        arg);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -537,17 +368,17 @@ const command_rec mw_directives[] = {
                      "name of the group, options"),
     AP_INIT_RAW_ARGS("WSGIImportScript", set_import_script, NULL, RSRC_CONF,
                      "path of the script, process-group=, application-group="),
-    AP_INIT_TAKE1("WSGIProcessGroup", set_name, TEXT(&process_group_row), OR_SECTIONS,
+    AP_INIT_TAKE1("WSGIProcessGroup", mw_dirconf_name, TEXT(&mw_dirconf_process_group), OR_SECTIONS,
                   "name of a daemon process group, or %{GLOBAL}: embedded"),
-    AP_INIT_TAKE1("WSGIApplicationGroup", set_name, TEXT(&application_group_row), OR_SECTIONS,
-                  "name of an application group, or %{GLOBAL}: main interpreter"),
-    AP_INIT_TAKE1("WSGICallableObject", set_name, TEXT(&callable_row), OR_FILEINFO,
+    AP_INIT_TAKE1("WSGIApplicationGroup", mw_dirconf_name, TEXT(&mw_dirconf_application_group),
+                  OR_SECTIONS, "name of an application group, or %{GLOBAL}: main interpreter"),
+    AP_INIT_TAKE1("WSGICallableObject", mw_dirconf_name, TEXT(&mw_dirconf_callable), OR_FILEINFO,
                   "name of the application in the script"),
-    AP_INIT_TAKE1("WSGIPassAuthorization", set_pass_authorization, NULL, OR_FILEINFO,
+    AP_INIT_TAKE1("WSGIPassAuthorization", mw_dirconf_pass_auth, NULL, OR_FILEINFO,
                   "On, Off, or Auto: unless httpd authenticates"),
-    AP_INIT_TAKE1("WSGIScriptReloading", set_dir_flag, DIR_FIELD(script_reloading), OR_FILEINFO,
+    AP_INIT_TAKE1("WSGIScriptReloading", mw_dirconf_flag, DIR_FIELD(script_reloading), OR_FILEINFO,
                   "On or Off: reload scripts that changed"),
-    AP_INIT_TAKE1("WSGIChunkedRequest", set_dir_flag, DIR_FIELD(chunked_request), OR_FILEINFO,
+    AP_INIT_TAKE1("WSGIChunkedRequest", mw_dirconf_flag, DIR_FIELD(chunked_request), OR_FILEINFO,
                   "On or Off: accept request bodies of unknown length"),
     AP_INIT_TAKE1("WSGIPythonHome", set_python_home, NULL, RSRC_CONF,
                   "prefix of a Python installation, or a virtual environment"),
