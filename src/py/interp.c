@@ -18,8 +18,7 @@
 #include "pyerr.h"
 #include "state.h"
 
-#define HEAD_KEEP (16u << 10) /* bytes of its buffers that a thread keeps between requests */
-#define BODY_MAX (1u << 20)
+#define BODY_MAX (1u << 20) /* bytes of a body that is sent after Python is done */
 
 /* The Python runtime of this process. mw_py_runtime's functions get no handle, and there can be
  * only one CPython in a process, so this is the plugin's one mutable object at file scope. */
@@ -221,9 +220,9 @@ static void publish(struct mw_py_interp *in)
     __atomic_store_n(&last->next, in, __ATOMIC_RELEASE);
 }
 
-/* GIL held in the main interpreter before and after. The state that Py_NewInterpreter makes is nobody's
- * seat and stays for ever: threads of httpd come and go, and an interpreter whose last state was
- * deleted cannot take another (CPython 3.11 ends the process then). */
+/* GIL held in the main interpreter before and after. The state that Py_NewInterpreter makes is
+ * nobody's seat and stays for ever: threads of httpd come and go, and an interpreter whose last
+ * state was deleted cannot take another (CPython 3.11 ends the process then). */
 static int make_sub(struct mw_py_interp *in, char *why, size_t why_cap)
 {
     PyThreadState *before = PyThreadState_Get();

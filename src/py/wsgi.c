@@ -365,11 +365,10 @@ static void note_length(const struct run *r)
              "WSGI0535: script '%.400s' gave %llu bytes beyond its Content-Length; they are cut",
              r->req->script.p, (unsigned long long)r->c->excess);
     if (r->how == MW_END_COMPLETE && r->c->left > 0)
-        note(
-            r->c, MW_LOG_WARNING,
-            "WSGI0536: script '%.400s' gave %lld bytes less than its Content-Length; the connection "
-            "is closed",
-            r->req->script.p, (long long)r->c->left);
+        note(r->c, MW_LOG_WARNING,
+             "WSGI0536: script '%.400s' gave %lld bytes less than its Content-Length; the "
+             "connection is closed",
+             r->req->script.p, (long long)r->c->left);
 }
 
 /* Without the GIL. */

@@ -1362,6 +1362,32 @@ static void test_interp_02_errors_name_the_interpreter(void **state)
     chan_mem_fini(&m);
 }
 
+static void *first_in_group(void *arg)
+{
+    struct chan_mem m;
+
+    rig_request(&m, rig_app("output.py"), "one");
+    m.head.app_group = MW_STR("made by a thread that ends");
+    chan_mem_open(&m);
+    *(enum mw_end *)arg = rig_runtime()->serve(&m.chan);
+    chan_mem_fini(&m);
+    return NULL;
+}
+
+/* An interpreter outlives every thread that was in it. */
+static void test_interp_03_outlives_its_threads(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        enum mw_end end = MW_END_FAILED;
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, first_in_group, &end), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(end, MW_END_COMPLETE);
+    }
+    assert_string_equal(ask_in("made by a thread that ends", "1"), "1");
+}
+
 /* -- 90: threads and load -- */
 
 struct worker {
@@ -1633,6 +1659,7 @@ int main(void)
         IN_FOLDER(test_script_09_preload),
         cmocka_unit_test(test_interp_01_groups_are_interpreters),
         cmocka_unit_test(test_interp_02_errors_name_the_interpreter),
+        cmocka_unit_test(test_interp_03_outlives_its_threads),
         cmocka_unit_test(test_threads_01_many_at_once),
         IN_FOLDER(test_threads_02_one_import_for_all),
         cmocka_unit_test(test_load_01_nothing_is_leaked),
