@@ -12,6 +12,7 @@
 /* Site directories go in front, in their order, with what their .pth files add. */
 static const char boot_text[] =
     "import sys\n"
+    "import threading\n" /* the thread that imports it first is its main thread */
     "if path:\n"
     "    import site\n"
     "    before = list(sys.path)\n"

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "gil.h"
+#include "interp.h"
 #include "start.h"
 #include "state.h"
 
@@ -36,6 +37,10 @@ struct mw_py_input {
 /* Take the io lock, if the request still runs. */
 static int begin(struct mw_py_input *in)
 {
+    if (mw_py_is_forked()) {
+        PyErr_SetString(PyExc_RuntimeError, "wsgi.input is used in a forked process");
+        return -1;
+    }
     if (mw_gil_mutex_lock(&in->call->io)) {
         PyErr_SetString(PyExc_RuntimeError, "wsgi.input is used while it is being used");
         return -1;

@@ -30,6 +30,7 @@ static struct {
     pthread_key_t thread_key;  /* its destructor sees threads end */
     unsigned threads;          /* atomic: numbers given to threads */
     int stopping;              /* atomic */
+    int forked;                /* set in the child after a fork, where there is one thread */
 } proc = {.making = PTHREAD_MUTEX_INITIALIZER};
 
 /* The calling thread's record, also under proc.thread_key: this is the fast way to it. */
@@ -308,6 +309,16 @@ static int copy_text(const char **s)
     return *s ? 0 : MW_ENOMEM;
 }
 
+static void note_fork(void)
+{
+    proc.forked = 1;
+}
+
+int mw_py_is_forked(void)
+{
+    return proc.forked;
+}
+
 int mw_py_proc_init(const struct mw_py_config *cfg)
 {
     struct mw_py_config *own = &proc.cfg;
@@ -317,6 +328,8 @@ int mw_py_proc_init(const struct mw_py_config *cfg)
         own->process_group = "";
     if (!own->server_banner)
         own->server_banner = "";
+    if (pthread_atfork(NULL, NULL, note_fork))
+        return MW_ENOMEM;
     if (copy_text(&own->home) || copy_text(&own->path) || copy_text(&own->cwd_path) ||
         copy_text(&own->process_group) || copy_text(&own->server_banner))
         return MW_ENOMEM;

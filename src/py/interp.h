@@ -74,6 +74,10 @@ const char *mw_py_interp_name(const struct mw_py_interp *in);
 MW_MUST_CHECK int mw_py_enter(struct mw_py_interp *in);
 void mw_py_leave(void);
 
+/* 1 in a process that an application forked from this one: its requests are the parent's to
+ * answer. */
+int mw_py_is_forked(void);
+
 /* From now on threads that end do not come back for their thread states. */
 void mw_py_proc_stopping(void);
 

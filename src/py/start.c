@@ -160,6 +160,10 @@ static int build_head(struct mw_py_call *call, PyObject *status, PyObject *heade
 
 static int is_usable(const struct mw_py_call *call, const char *what)
 {
+    if (mw_py_is_forked()) {
+        PyErr_Format(PyExc_RuntimeError, "%s was called in a forked process", what);
+        return 0;
+    }
     if (call->c)
         return 1;
     PyErr_Format(PyExc_RuntimeError, "%s was called after its request had ended", what);
@@ -287,6 +291,8 @@ int mw_py_call_send(struct mw_py_call *call, const struct mw_py_block *block, si
     int with_head = !call->headed;
     int rv = 0;
 
+    if (mw_py_is_forked())
+        return MW_ESTATE;
     if (with_head && mw_py_call_seal(call))
         return MW_PY_RAISED;
     {
@@ -349,7 +355,8 @@ void mw_py_call_log_nogil(struct mw_py_call *call, int level, const char *line, 
     const struct mw_py_config *cfg = mw_py_config();
     int done = 0;
 
-    if (call) {
+    /* After a fork the lock may be held for ever, and the channel is the parent's. */
+    if (call && !mw_py_is_forked()) {
         pthread_mutex_lock(&call->log);
         if (call->log_c) {
             mw_chan_log(call->log_c, level, line, n);

@@ -9,6 +9,7 @@
 #include <Python.h>
 
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "engine.h"
@@ -394,6 +395,17 @@ static enum mw_end finish(struct run *r)
     return mw_chan_end(r->c, r->how);
 }
 
+/* The application forked and came back twice. Only the parent may answer; the child must not even
+ * run the exit functions that it has inherited. */
+static void end_fork(const struct run *r)
+{
+    mw_log(MW_LOG_ERR, "WSGI0538",
+           "a process forked by script '%s' returned from the application; it ends here (it should "
+           "have called os._exit)",
+           r->req->script.p);
+    _exit(1);
+}
+
 static enum mw_end wsgi_serve(struct mw_py_interp *in, struct mw_chan *c, int reload)
 {
     struct run r = {.c = c, .req = c->req, .in = in, .how = MW_END_FAILED};
@@ -406,6 +418,8 @@ static enum mw_end wsgi_serve(struct mw_py_interp *in, struct mw_chan *c, int re
     r.me = mw_py_thread_self();
     run_request(&r, reload, begin_us);
     mw_py_leave();
+    if (mw_py_is_forked())
+        end_fork(&r);
     return finish(&r);
 }
 

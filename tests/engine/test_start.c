@@ -148,6 +148,15 @@ static void in_child(void (*body)(void))
 
 /* -- starting -- */
 
+static void *ask_for_main_thread(void *arg)
+{
+    EXPECT_IS(ask("", 1,
+                  "__import__('threading').current_thread() is "
+                  "__import__('threading').main_thread()"),
+              "False");
+    return arg;
+}
+
 /* The standard library and the extensions are those of the Python that the plugin was built with.
  */
 IN_CHILD(test_start_01_finds_its_own_prefix)
@@ -166,6 +175,16 @@ IN_CHILD(test_start_01_finds_its_own_prefix)
     EXPECT_IS(ask("", 1, "__import__('hashlib').md5(b'').hexdigest()[:8]"), "'d41d8cd9'");
     EXPECT_IS(ask("", 1, "__import__('ctypes').sizeof(__import__('ctypes').c_char)"), "1");
     EXPECT_IS(rig_log(), "");
+}
+
+IN_CHILD(test_start_12_main_thread_is_not_a_serving_one)
+{
+    struct mw_py_config cfg = rig_config();
+    pthread_t thread;
+
+    start_well(&cfg);
+    EXPECT(pthread_create(&thread, NULL, ask_for_main_thread, NULL) == 0);
+    pthread_join(thread, NULL);
 }
 
 IN_CHILD(test_start_02_path_and_working_directory)
@@ -539,6 +558,47 @@ IN_CHILD(test_stop_08_from_the_thread_that_started)
     EXPECT(stop(1000) < 2000); /* twice does no harm */
 }
 
+/* -- interpreters that cannot be made -- */
+
+IN_CHILD(test_interp_01_failure_leaves_the_others_alone)
+{
+    struct mw_py_config cfg = rig_config();
+    struct chan_mem m;
+
+    setenv("PYTHONPATH", rig_app("broken_sub"), 1); /* breaks every interpreter but the first */
+    start_well(&cfg);
+    for (int i = 0; i < 3; i++) {
+        rig_request(&m, rig_app("output.py"), "one");
+        m.head.app_group = MW_STR("sub");
+        chan_mem_open(&m);
+        EXPECT(rig_runtime()->serve(&m.chan) == MW_END_FAILED);
+        EXPECT_HAS(chan_mem_text(&m.log), "3 WSGI0102: interpreter 'sub' cannot be made: ");
+        chan_mem_fini(&m);
+        EXPECT_IS(ask("", 1, "40 + 2"), "42");
+    }
+    const char *script = rig_app("output.py");
+    EXPECT(rig_runtime()->preload((struct mw_str){script, strlen(script)}, MW_STR("sub"), 1) ==
+           MW_EIO);
+    EXPECT_HAS(rig_log(), "3 WSGI0102: interpreter 'sub' cannot be made: ");
+}
+
+/* -- forks -- */
+
+IN_CHILD(test_fork_01_child_leaves_the_request_alone)
+{
+    struct mw_py_config cfg = rig_config();
+    struct chan_mem m;
+
+    start_well(&cfg);
+    rig_request(&m, rig_app("forking.py"), "application");
+    chan_mem_body(&m, "body");
+    chan_mem_open(&m);
+    EXPECT(rig_runtime()->serve(&m.chan) == MW_END_COMPLETE);
+    EXPECT_IS(chan_mem_text(&m.body), "RuntimeError RuntimeError RuntimeError, status 256");
+    EXPECT_IS(chan_mem_text(&m.log), "");
+    chan_mem_fini(&m);
+}
+
 /* -- what runs beside requests -- */
 
 IN_CHILD(test_log_01_background_threads)
@@ -625,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_start_09_installation_as_home),
         cmocka_unit_test(test_start_10_broken_standard_library),
         cmocka_unit_test(test_start_11_signals_stay_as_they_are),
+        cmocka_unit_test(test_start_12_main_thread_is_not_a_serving_one),
         cmocka_unit_test(test_daemon_01_first_group_runs_in_main),
         cmocka_unit_test(test_daemon_02_preload_names_main),
         cmocka_unit_test(test_daemon_03_serve_does_not_reload),
@@ -637,6 +698,8 @@ int main(void)
         cmocka_unit_test(test_stop_06_executors_are_told_to_end),
         cmocka_unit_test(test_stop_07_last_line_without_newline),
         cmocka_unit_test(test_stop_08_from_the_thread_that_started),
+        cmocka_unit_test(test_interp_01_failure_leaves_the_others_alone),
+        cmocka_unit_test(test_fork_01_child_leaves_the_request_alone),
         cmocka_unit_test(test_log_01_background_threads),
         cmocka_unit_test(test_dump_01_names_the_function_that_waits),
         cmocka_unit_test(test_dump_02_does_not_need_the_gil),
