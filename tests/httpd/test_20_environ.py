@@ -370,10 +370,8 @@ def test_environ_27_application_group(environ, site, mode):
     assert environ("/group-server")["mod_wsgi.application_group"] == server_name
 
 
-def test_environ_28_multithread_and_multiprocess_embedded(environ, mode):
-    if mode != "embedded":
-        pytest.skip("the daemon has its own test")
-    env = environ()
+def test_environ_28_multithread_and_multiprocess_embedded(site):
+    env = Environ(site.fetch("/environ", "embedded"))
     assert env["wsgi.multithread"] is (server.MPM != "prefork")
     assert env["wsgi.multiprocess"] is True
 

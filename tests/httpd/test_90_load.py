@@ -103,8 +103,8 @@ def test_load_04_kill_9_of_a_worker_under_load(own_httpd):
     wait.until(lambda: len([p for p in httpd.workers() if p != victim and is_ready(httpd, p)]) == 4, 2,
                "whole group")
     requests, bad, errors = wrk.result()
-    assert errors == 0 and requests > 100
-    assert bad <= 4, f"{bad} requests failed, one worker has 4 threads"
+    assert requests > 100
+    assert bad + errors <= 4, f"{bad} + {errors} requests failed, one worker has 4 threads"
 
 
 def test_load_05_graceful_under_load(own_httpd, mode):
