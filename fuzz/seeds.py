@@ -42,14 +42,16 @@ def control(kind, message="", group=1, slot=2, incarnation=3):
 
 
 def specification(preload=(), threads=15, name="blog"):
-    """The rows are read from spec.c, so that a new option needs no change here."""
-    with open(os.path.join(HERE, "../src/wire/spec.c"), encoding="ascii") as f:
-        kinds = re.findall(r'^    \{"[a-z-]+", MW_OPT_(\w+), AT\((\w+)\)', f.read(), re.MULTILINE)
+    """The rows are read from the source, so that a new option needs no change here."""
+    kinds = []
+    for source in ("wire/spec.c", "base/pyopts.c"):
+        with open(os.path.join(HERE, "../src", source), encoding="ascii") as f:
+            kinds += re.findall(r'^    \{"[\w-]+", MW_OPT_(\w+), AT\(([\w.]+)\)', f.read(), re.MULTILINE)
     numbers = dict(threads=threads, umask=-1, uid=33, gid=33, startup_timeout_ms=60000)
     strings = dict(runtime="/usr/lib/wsgi-python-3.11.so", home="/srv", user_name="www-data")
     body = b"MWSP" + struct.pack("<I", len(kinds))
     for kind, field in kinds:
-        if kind in ("STR", "DIR"):
+        if kind in ("STR", "DIR", "LINES"):
             body += text(strings.get(field, ""))
         else:
             body += struct.pack("<q", numbers.get(field, 0))

@@ -7,9 +7,26 @@
 
 #include "spec.h"
 
+/* As seconds, without zeros at the end. */
+static void print_micros(int64_t v)
+{
+    int digits = 6;
+
+    for (; digits && v % 10 == 0; digits--)
+        v /= 10;
+    int64_t unit = 1;
+    for (int i = 0; i < digits; i++)
+        unit *= 10;
+    printf("%" PRId64, v / unit);
+    if (digits)
+        printf(".%0*" PRId64, digits, v % unit);
+}
+
 static void print_number(enum mw_opt_type type, int64_t v)
 {
-    if (type == MW_OPT_SECS && v % 1000)
+    if (type == MW_OPT_USECS)
+        print_micros(v);
+    else if (type == MW_OPT_SECS && v % 1000)
         printf("%" PRId64 ".%03" PRId64, v / 1000, v % 1000);
     else if (type == MW_OPT_SECS)
         printf("%" PRId64, v / 1000);
@@ -26,6 +43,7 @@ static void print_values(const struct mw_opt *row)
         printf("`On`, `Off`");
         return;
     case MW_OPT_STR:
+    case MW_OPT_LINES:
         printf("text");
         return;
     case MW_OPT_DIR:
@@ -33,6 +51,7 @@ static void print_values(const struct mw_opt *row)
         return;
     case MW_OPT_INT:
     case MW_OPT_SECS:
+    case MW_OPT_USECS:
     case MW_OPT_OCTAL:
         break;
     }
@@ -44,9 +63,7 @@ static void print_values(const struct mw_opt *row)
 /* A default that the parser would refuse stands for "not given". */
 static void print_default(const struct mw_opt *row)
 {
-    int text = row->type == MW_OPT_STR || row->type == MW_OPT_DIR;
-
-    if (text || row->def < row->min || row->def > row->max)
+    if (mw_opt_is_string(row) || row->def < row->min || row->def > row->max)
         printf("not set");
     else if (row->type == MW_OPT_BOOL)
         printf(row->def ? "`On`" : "`Off`");

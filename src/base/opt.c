@@ -11,9 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
-static int is_number(const struct mw_opt *row)
+int mw_opt_is_string(const struct mw_opt *row)
 {
-    return row->type != MW_OPT_STR && row->type != MW_OPT_DIR;
+    return row->type == MW_OPT_STR || row->type == MW_OPT_DIR || row->type == MW_OPT_LINES;
 }
 
 void mw_opt_put_number(const struct mw_opt *row, void *base, int64_t v)
@@ -29,10 +29,10 @@ void mw_opt_put_string(const struct mw_opt *row, void *base, const char *v)
 void mw_opt_defaults(const struct mw_opt *rows, size_t nrows, void *base)
 {
     for (size_t i = 0; i < nrows; i++) {
-        if (is_number(&rows[i]))
-            mw_opt_put_number(&rows[i], base, rows[i].def);
-        else
+        if (mw_opt_is_string(&rows[i]))
             mw_opt_put_string(&rows[i], base, NULL);
+        else
+            mw_opt_put_number(&rows[i], base, rows[i].def);
     }
 }
 
@@ -77,10 +77,27 @@ static int parse_digits(const char *s, int radix, int64_t *out)
     return 0;
 }
 
+/* "0.005" is 5000 millionths. At most six decimals, and no number without a digit. */
+static int parse_millionths(const char *s, int64_t *out)
+{
+    char digits[32];
+    size_t n = strcspn(s, ".");
+    size_t decimals = s[n] ? strlen(s + n + 1) : 0;
+
+    if (n + decimals == 0 || n > 12 || decimals > 6)
+        return MW_EINVAL;
+    memcpy(digits, s, n);
+    memcpy(digits + n, s + n + 1, decimals);
+    memset(digits + n + decimals, '0', 6 - decimals);
+    digits[n + 6] = 0;
+    return parse_digits(digits, 10, out);
+}
+
 static int parse_number(const struct mw_opt *row, const char *s, int64_t *out)
 {
     int64_t v;
-    int rv = parse_digits(s, row->type == MW_OPT_OCTAL ? 8 : 10, &v);
+    int rv = row->type == MW_OPT_USECS ? parse_millionths(s, &v)
+                                       : parse_digits(s, row->type == MW_OPT_OCTAL ? 8 : 10, &v);
 
     if (rv)
         return rv;
@@ -108,14 +125,35 @@ static int parse_bool(const char *s, int64_t *out)
 
 int mw_opt_valid(const struct mw_opt *row, const void *base)
 {
-    if (is_number(row)) {
+    if (!mw_opt_is_string(row)) {
         int64_t v = mw_opt_number(row, base);
         int64_t min = row->type == MW_OPT_BOOL ? 0 : row->min;
         int64_t max = row->type == MW_OPT_BOOL ? 1 : row->max;
         return v == row->def || (v >= min && v <= max);
     }
     const char *s = mw_opt_string(row, base);
-    return !s || *s == '/' || (*s && row->type == MW_OPT_STR);
+    return !s || *s == '/' || (*s && row->type != MW_OPT_DIR);
+}
+
+/* Millionths as the operator would write them: "3600", "0.000001". */
+static void put_millionths(char out[32], int64_t v)
+{
+    int n = snprintf(out, 32, "%" PRId64 ".%06" PRId64, v / 1000000, v % 1000000);
+
+    while (out[n - 1] == '0')
+        out[--n] = 0;
+    if (out[n - 1] == '.')
+        out[n - 1] = 0;
+}
+
+static void say_micros(const struct mw_opt *row, char *why, size_t cap)
+{
+    char min[32], max[32];
+
+    put_millionths(min, row->min);
+    put_millionths(max, row->max);
+    snprintf(why, cap, "must be a number of seconds from %s to %s, with at most 6 decimals", min,
+             max);
 }
 
 static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
@@ -129,6 +167,9 @@ static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
         snprintf(why, cap, "must be a whole number of seconds from %" PRId64 " to %" PRId64,
                  (row->min + 999) / 1000, row->max / 1000);
         break;
+    case MW_OPT_USECS:
+        say_micros(row, why, cap);
+        break;
     case MW_OPT_OCTAL:
         snprintf(why, cap, "must be an octal number from %" PRIo64 " to %" PRIo64,
                  (uint64_t)row->min, (uint64_t)row->max);
@@ -137,6 +178,7 @@ static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
         snprintf(why, cap, "must be On or Off");
         break;
     case MW_OPT_STR:
+    case MW_OPT_LINES:
         snprintf(why, cap, "must not be empty");
         break;
     case MW_OPT_DIR:
@@ -153,6 +195,7 @@ int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *wh
     switch (row->type) {
     case MW_OPT_INT:
     case MW_OPT_SECS:
+    case MW_OPT_USECS:
     case MW_OPT_OCTAL:
         rv = parse_number(row, value, &number);
         break;
@@ -160,6 +203,7 @@ int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *wh
         rv = parse_bool(value, &number);
         break;
     case MW_OPT_STR:
+    case MW_OPT_LINES:
         rv = *value ? 0 : MW_EINVAL;
         break;
     case MW_OPT_DIR:
@@ -170,9 +214,9 @@ int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *wh
         say_allowed(row, why, why_cap);
         return rv;
     }
-    if (is_number(row))
-        mw_opt_put_number(row, base, number);
-    else
+    if (mw_opt_is_string(row))
         mw_opt_put_string(row, base, value);
+    else
+        mw_opt_put_number(row, base, number);
     return 0;
 }

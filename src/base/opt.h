@@ -10,10 +10,12 @@
 enum mw_opt_type {
     MW_OPT_INT,   /* int64_t */
     MW_OPT_SECS,  /* int64_t, milliseconds; written as seconds, min/max/def in ms */
+    MW_OPT_USECS, /* int64_t, microseconds; written as seconds with decimals, min/max/def in us */
     MW_OPT_OCTAL, /* int64_t, written in octal; def -1: not set */
     MW_OPT_BOOL,  /* int64_t 0/1; On|Off in any case */
     MW_OPT_STR,   /* const char *; not empty; NULL: not set */
-    MW_OPT_DIR    /* const char *; absolute path */
+    MW_OPT_DIR,   /* const char *; absolute path */
+    MW_OPT_LINES  /* as MW_OPT_STR; each use adds a line: whoever parses puts '\n' between them */
 };
 
 struct mw_opt {
@@ -36,6 +38,8 @@ const struct mw_opt *mw_opt_find(const struct mw_opt *rows, size_t nrows, const 
  * may follow them. */
 MW_MUST_CHECK int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *why,
                              size_t why_cap);
+
+int mw_opt_is_string(const struct mw_opt *row);
 
 /* Read and write a row's field, a number or a string. Nothing is checked. */
 int64_t mw_opt_number(const struct mw_opt *row, const void *base);

@@ -57,6 +57,14 @@ const struct mw_opt mw_spec_opts[] = {
      "included."},
     {"display-name", MW_OPT_STR, AT(display_name), 0, 0, 0,
      "Name of the processes in ps; %{GROUP} stands for (wsgi:NAME)."},
+    {"python-eggs", MW_OPT_DIR, AT(py.eggs), 0, 0, 0,
+     "Directory in which eggs are unpacked, put into the environment as PYTHON_EGG_CACHE."},
+    {"switch-interval", MW_OPT_USECS, AT(py.switch_interval_us), 1, MW_PYOPTS_INTERVAL_MAX_US, 0,
+     "Seconds a thread may keep the GIL while others want it, for sys.setswitchinterval."},
+    {"env", MW_OPT_LINES, AT(env), 0, 0, 0,
+     "KEY=VALUE, a variable of the environment of the processes; may be given many times."},
+    {"env-file", MW_OPT_DIR, AT(env_file), 0, 0, 0,
+     "File of such variables, a line each, read with httpd's rights when a process starts."},
 };
 const size_t mw_spec_nopts = MW_ARRAY_LEN(mw_spec_opts);
 
@@ -72,17 +80,33 @@ static const struct mw_opt filled[] = {
     {"server-version", MW_OPT_INT, AT(server_version), 0, 0xffffff, 0, ""},
     {"log-level", MW_OPT_INT, AT(log_level), 0, 15, 4, ""},
 };
+static const size_t nfilled = MW_ARRAY_LEN(filled);
 
-#define NROWS (MW_ARRAY_LEN(mw_spec_opts) + MW_ARRAY_LEN(filled))
+/* Every row, in the order of the encoding: its table, and where in a specification the structure is
+ * that the table describes. */
+static const struct {
+    const struct mw_opt *rows;
+    const size_t *nrows;
+    size_t at;
+} tables[] = {
+    {mw_spec_opts, &mw_spec_nopts, 0},
+    {filled, &nfilled, 0},
+    {mw_pyopts_rows, &mw_pyopts_nrows, AT(py)},
+};
 
-static const struct mw_opt *row_at(size_t i)
+static uint32_t count_rows(void)
 {
-    return i < mw_spec_nopts ? &mw_spec_opts[i] : &filled[i - mw_spec_nopts];
+    size_t n = 0;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(tables); i++)
+        n += *tables[i].nrows;
+    return (uint32_t)n;
 }
 
-static int is_string(const struct mw_opt *row)
+void mw_spec_defaults(struct mw_spec *s)
 {
-    return row->type == MW_OPT_STR || row->type == MW_OPT_DIR;
+    for (size_t i = 0; i < MW_ARRAY_LEN(tables); i++)
+        mw_opt_defaults(tables[i].rows, *tables[i].nrows, (char *)s + tables[i].at);
 }
 
 unsigned mw_spec_processes(const struct mw_spec *s)
@@ -95,6 +119,19 @@ static int has_nul(struct mw_str s)
     return s.n && memchr(s.p, 0, s.n) != NULL;
 }
 
+static int encode_rows(struct mw_buf *b, const struct mw_opt *rows, size_t nrows, const void *base)
+{
+    for (const struct mw_opt *row = rows; row < rows + nrows; row++) {
+        if (!mw_opt_valid(row, base))
+            return MW_EINVAL;
+        if (mw_opt_is_string(row))
+            mw_buf_cstr(b, mw_opt_string(row, base));
+        else
+            mw_buf_u64(b, (uint64_t)mw_opt_number(row, base));
+    }
+    return 0;
+}
+
 int mw_spec_encode(struct mw_buf *b, const struct mw_spec *s)
 {
     size_t from = mw_buf_size(b);
@@ -104,15 +141,11 @@ int mw_spec_encode(struct mw_buf *b, const struct mw_spec *s)
     if (!s->name || !*s->name)
         return MW_EINVAL;
     mw_buf_u32(b, MAGIC);
-    mw_buf_u32(b, NROWS);
-    for (size_t i = 0; i < NROWS; i++) {
-        const struct mw_opt *row = row_at(i);
-        if (!mw_opt_valid(row, s))
+    mw_buf_u32(b, count_rows());
+    for (size_t i = 0; i < MW_ARRAY_LEN(tables); i++) {
+        const char *base = (const char *)s + tables[i].at;
+        if (encode_rows(b, tables[i].rows, *tables[i].nrows, base))
             return MW_EINVAL;
-        if (is_string(row))
-            mw_buf_cstr(b, mw_opt_string(row, s));
-        else
-            mw_buf_u64(b, (uint64_t)mw_opt_number(row, s));
     }
     mw_buf_cstr(b, s->name);
     mw_buf_u32(b, s->npreload);
@@ -128,19 +161,31 @@ int mw_spec_encode(struct mw_buf *b, const struct mw_spec *s)
     return mw_buf_size(b) - from > MW_SPEC_MAX ? MW_ELIMIT : 0;
 }
 
-static int decode_rows(struct mw_spec *out, struct mw_cur *c)
+/* MW_EINVAL: a value that its row does not allow. */
+static int decode_rows(const struct mw_opt *rows, size_t nrows, void *base, struct mw_cur *c)
 {
     int rv = 0;
 
-    for (size_t i = 0; i < NROWS; i++) {
-        const struct mw_opt *row = row_at(i);
-        if (is_string(row)) {
+    for (const struct mw_opt *row = rows; row < rows + nrows; row++) {
+        if (mw_opt_is_string(row)) {
             struct mw_str s = mw_cur_str(c);
-            mw_opt_put_string(row, out, s.n ? s.p : NULL);
+            mw_opt_put_string(row, base, s.n ? s.p : NULL);
         } else {
-            mw_opt_put_number(row, out, (int64_t)mw_cur_u64(c));
+            mw_opt_put_number(row, base, (int64_t)mw_cur_u64(c));
         }
-        if (!c->err && !mw_opt_valid(row, out))
+        if (!c->err && !mw_opt_valid(row, base))
+            rv = MW_EINVAL;
+    }
+    return rv;
+}
+
+static int decode_tables(struct mw_spec *out, struct mw_cur *c)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(tables); i++) {
+        char *base = (char *)out + tables[i].at;
+        if (decode_rows(tables[i].rows, *tables[i].nrows, base, c))
             rv = MW_EINVAL;
     }
     return c->err ? c->err : rv;
@@ -179,9 +224,9 @@ int mw_spec_decode(struct mw_spec *out, const void *p, size_t n)
     if (n > MW_SPEC_MAX)
         return MW_EPROTO;
     mw_cur_init(&c, p, n);
-    if (mw_cur_u32(&c) != MAGIC || mw_cur_u32(&c) != NROWS)
+    if (mw_cur_u32(&c) != MAGIC || mw_cur_u32(&c) != count_rows())
         goto out;
-    rv = decode_rows(out, &c);
+    rv = decode_tables(out, &c);
     if (rv)
         goto out;
     out->name = mw_cur_str(&c).p;

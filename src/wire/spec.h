@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "opt.h"
+#include "pyopts.h"
 
 #define MW_SPEC_MAX (1u << 20) /* bytes of an encoded specification */
 #define MW_SPEC_LIST_MAX 4096u /* entries of a list */
@@ -40,6 +41,11 @@ struct mw_spec {
     const char *python_home;
     const char *python_path;  /* ':'-separated */
     const char *display_name; /* %{GROUP} already expanded */
+    const char *env;          /* KEY=VALUE, '\n' between them; may hold secrets: never logged */
+    const char *env_file;     /* of such lines, read by the worker while it has httpd's rights */
+
+    /* Of the interpreter: two options, and what the directives said. */
+    struct mw_pyopts py;
 
     /* Filled in by httpd. */
     int64_t uid, gid;           /* -1: httpd is not root, identity stays */
@@ -54,9 +60,13 @@ struct mw_spec {
     uint32_t npreload;
 };
 
-/* The rows of the options. spec.c has more, for what httpd fills in; the codec walks both. */
+/* The rows of the options. spec.c has more, for what httpd fills in, and pyopts.h has some; the codec
+ * walks them all. */
 extern const struct mw_opt mw_spec_opts[];
 extern const size_t mw_spec_nopts;
+
+/* Every field that a row describes gets its default. */
+void mw_spec_defaults(struct mw_spec *s);
 
 /* Number of processes that are really started: at least 1. */
 unsigned mw_spec_processes(const struct mw_spec *s);

@@ -8,8 +8,8 @@
 #include "opt.h"
 
 struct target {
-    int64_t count, limit, mask, flag;
-    const char *name, *dir;
+    int64_t count, limit, mask, flag, pause;
+    const char *name, *dir, *lines;
 };
 
 static const struct mw_opt rows[] = {
@@ -19,6 +19,8 @@ static const struct mw_opt rows[] = {
     {"flag", MW_OPT_BOOL, offsetof(struct target, flag), 0, 1, 1, "A switch."},
     {"name", MW_OPT_STR, offsetof(struct target, name), 0, 0, 0, "A name."},
     {"dir", MW_OPT_DIR, offsetof(struct target, dir), 0, 0, 0, "A directory."},
+    {"pause", MW_OPT_USECS, offsetof(struct target, pause), 1, 2500000, 0, "Seconds."},
+    {"lines", MW_OPT_LINES, offsetof(struct target, lines), 0, 0, 0, "Lines."},
 };
 
 static const struct mw_opt *row(const char *name)
@@ -42,6 +44,8 @@ static void test_opt_01_defaults(void **state)
     assert_int_equal(t.flag, 1);
     assert_null(t.name);
     assert_null(t.dir);
+    assert_int_equal(t.pause, 0);
+    assert_null(t.lines);
 }
 
 static void test_opt_02_find_is_exact(void **state)
@@ -61,10 +65,25 @@ static void test_opt_03_numbers(void **state)
         const char *name, *value;
         int64_t want;
     } good[] = {
-        {"count", "1", 1}, {"count", "1024", 1024}, {"count", "0007", 7},
-        {"limit", "0", 0}, {"limit", "1", 1000},    {"limit", "86400", 86400000},
-        {"mask", "0", 0},  {"mask", "0022", 022},   {"mask", "777", 0777},
-        {"flag", "on", 1}, {"flag", "OFF", 0},      {"flag", "On", 1},
+        {"count", "1", 1},
+        {"count", "1024", 1024},
+        {"count", "0007", 7},
+        {"limit", "0", 0},
+        {"limit", "1", 1000},
+        {"limit", "86400", 86400000},
+        {"mask", "0", 0},
+        {"mask", "0022", 022},
+        {"mask", "777", 0777},
+        {"flag", "on", 1},
+        {"flag", "OFF", 0},
+        {"flag", "On", 1},
+        {"pause", "0.000001", 1},
+        {"pause", "2.5", 2500000},
+        {"pause", "2.500000", 2500000},
+        {"pause", "1", 1000000},
+        {"pause", "1.", 1000000},
+        {"pause", ".005", 5000},
+        {"pause", "000000000001", 1000000},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(good); i++) {
@@ -93,6 +112,11 @@ static void test_opt_04_refusals_change_nothing_and_say_why(void **state)
          {"", "86401", "1s", "1.5", "-0", "9223372036854775", "9223372036854776",
           "9223372036854775807", "18446744073709551616", "1e3"}},
         {"mask", "must be an octal number from 0 to 777", {"", "8", "1000", "0o22", "-1", "022 "}},
+        {"pause",
+         "must be a number of seconds from 0.000001 to 2.5, with at most 6 decimals",
+         {"", ".", "0", "0.0", "2.500001", "0.0000001", "-1", "1e3", "1 ", "1.5.0", "1,5", "inf",
+          "0000000000001", "999999999999"}},
+        {"lines", "must not be empty", {""}},
         {"flag", "must be On or Off", {"", "1", "yes", "onn", "o", "true"}},
         {"name", "must not be empty", {""}},
         {"dir", "must be an absolute path", {"", "srv", "./srv", "~", " /srv"}},
@@ -150,8 +174,9 @@ static void test_opt_07_valid_is_what_set_could_have_put(void **state)
         const char *name, *v;
         int valid;
     } strings[] = {
-        {"name", NULL, 1}, {"name", "x", 1},  {"name", "", 0}, {"dir", NULL, 1},
-        {"dir", "/", 1},   {"dir", "srv", 0}, {"dir", "", 0},
+        {"name", NULL, 1},  {"name", "x", 1},  {"name", "", 0}, {"dir", NULL, 1},
+        {"dir", "/", 1},    {"dir", "srv", 0}, {"dir", "", 0},  {"lines", "a\nb", 1},
+        {"lines", NULL, 1}, {"lines", "", 0},
     };
     struct target t = {0};
 

@@ -21,7 +21,7 @@ static struct mw_preload preload[] = {
 static void full_spec(struct mw_spec *s)
 {
     *s = (struct mw_spec){.name = "blog"};
-    mw_opt_defaults(mw_spec_opts, mw_spec_nopts, s);
+    mw_spec_defaults(s);
     s->processes = 4;
     s->threads = 1024;
     s->umask = 0027;
@@ -31,6 +31,14 @@ static void full_spec(struct mw_spec *s)
     s->lang = "C.UTF-8";
     s->python_path = "/srv/lib:/srv/more";
     s->display_name = "(wsgi:blog)";
+    s->env = "A=1\nB=two";
+    s->env_file = "/etc/blog.env";
+    s->py.eggs = "/var/cache/eggs";
+    s->py.switch_interval_us = 10000;
+    s->py.optimize = 1;
+    s->py.hash_seed = 7;
+    s->py.restrict_signal = 0;
+    s->py.warnings = "error\nignore::DeprecationWarning";
     s->uid = 33;
     s->gid = 0;
     s->user_name = "www-data";
@@ -70,10 +78,17 @@ static void test_spec_01_everything_comes_back(void **state)
     assert_string_equal(d.name, "blog");
     for (size_t i = 0; i < mw_spec_nopts; i++) {
         const struct mw_opt *row = &mw_spec_opts[i];
-        if (row->type == MW_OPT_STR || row->type == MW_OPT_DIR)
+        if (mw_opt_is_string(row))
             same_string(mw_opt_string(row, &d), mw_opt_string(row, &s));
         else
             assert_true(mw_opt_number(row, &d) == mw_opt_number(row, &s));
+    }
+    for (size_t i = 0; i < mw_pyopts_nrows; i++) {
+        const struct mw_opt *row = &mw_pyopts_rows[i];
+        if (mw_opt_is_string(row))
+            same_string(mw_opt_string(row, &d.py), mw_opt_string(row, &s.py));
+        else
+            assert_true(mw_opt_number(row, &d.py) == mw_opt_number(row, &s.py));
     }
     assert_null(d.chroot);
     assert_int_equal(d.uid, 33);
@@ -103,10 +118,18 @@ static void test_spec_01_everything_comes_back(void **state)
 static void test_spec_02_defaults(void **state)
 {
     (void)state;
-    struct mw_spec s = {.name = "x", .uid = -1, .gid = -1, .log_level = 4}, d;
+    struct mw_spec s = {.name = "x"}, d;
     struct mw_buf b;
 
-    mw_opt_defaults(mw_spec_opts, mw_spec_nopts, &s);
+    mw_spec_defaults(&s);
+    assert_int_equal(s.uid, -1);
+    assert_int_equal(s.gid, -1);
+    assert_int_equal(s.py.hash_seed, MW_PYOPTS_SEED_UNSET);
+    assert_int_equal(s.py.restrict_signal, 1);
+    assert_int_equal(s.py.destroy_interpreter, 1);
+    assert_int_equal(s.py.utf8, 1);
+    assert_int_equal(s.py.switch_interval_us, 0);
+    assert_null(s.env);
     assert_int_equal(s.processes, 0);
     assert_int_equal(mw_spec_processes(&s), 1);
     assert_int_equal(s.threads, 15);
@@ -168,6 +191,16 @@ static void test_spec_03_options_of_the_directive(void **state)
         {"python-home", "venv", "must be an absolute path"},
         {"python-path", "/a:/b", NULL},
         {"display-name", "%{GROUP}", NULL},
+        {"switch-interval", "0.000001", NULL},
+        {"switch-interval", "3600", NULL},
+        {"switch-interval", "0",
+         "must be a number of seconds from 0.000001 to 3600, with at most 6 decimals"},
+        {"switch-interval", "3600.000001",
+         "must be a number of seconds from 0.000001 to 3600, with at most 6 decimals"},
+        {"python-eggs", "eggs", "must be an absolute path"},
+        {"env", "A=1", NULL},
+        {"env", "", "must not be empty"},
+        {"env-file", "blog.env", "must be an absolute path"},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
@@ -215,6 +248,9 @@ static void test_spec_05_a_value_out_of_range_is_refused_on_both_sides(void **st
         {offsetof(struct mw_spec, gid), INT64_MAX},
         {offsetof(struct mw_spec, server_version), 0x1000000},
         {offsetof(struct mw_spec, log_level), 16},
+        {offsetof(struct mw_spec, py.optimize), 10},
+        {offsetof(struct mw_spec, py.hash_seed), MW_PYOPTS_SEED_RANDOM + 1},
+        {offsetof(struct mw_spec, py.switch_interval_us), MW_PYOPTS_INTERVAL_MAX_US + 1},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(bad); i++) {
