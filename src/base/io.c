@@ -77,6 +77,20 @@ static int wait_again(int fd, short events, uint64_t deadline)
     return mw_io_wait(fd, events, deadline);
 }
 
+/* A signal has interrupted a call that may wait as long as the socket's own timeout `opt`
+ * (SO_RCVTIMEO, SO_SNDTIMEO). The kernel would begin anew, so signals that come faster would make it
+ * wait for ever: from here on the same time is a deadline. */
+static uint64_t after_signal(int fd, int opt, uint64_t deadline)
+{
+    struct timeval tv = {0};
+    socklen_t n = sizeof tv;
+
+    if (deadline != MW_NO_DEADLINE || getsockopt(fd, SOL_SOCKET, opt, &tv, &n) < 0 ||
+        (tv.tv_sec == 0 && tv.tv_usec == 0))
+        return deadline;
+    return mw_clock_deadline((uint64_t)tv.tv_sec * 1000 + (uint64_t)(tv.tv_usec + 999) / 1000);
+}
+
 /* With a deadline the call itself must not wait, whatever the descriptor's mode. */
 static int wait_flag(uint64_t deadline)
 {
@@ -100,19 +114,23 @@ static void advance(struct msghdr *msg, size_t n)
 int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)(iovcnt > 0 ? iovcnt : 0)};
+    uint64_t until = deadline; /* of this wait; the socket's own timeout is for each anew */
 
     advance(&msg, 0);
     while (msg.msg_iovlen > 0) {
-        ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL | wait_flag(deadline));
+        ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL | wait_flag(until));
         if (n >= 0) {
             advance(&msg, (size_t)n);
+            until = deadline;
             continue;
         }
-        if (errno == EINTR)
+        if (errno == EINTR) {
+            until = after_signal(fd, SO_SNDTIMEO, until);
             continue;
+        }
         int rv = code_of_errno();
         if (rv == MW_EAGAIN)
-            rv = wait_again(fd, POLLOUT, deadline);
+            rv = wait_again(fd, POLLOUT, until);
         if (rv)
             return rv;
     }
@@ -121,11 +139,8 @@ int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline)
 
 static ssize_t recv_once(int fd, void *buf, size_t cap, int flags)
 {
-    ssize_t n;
+    ssize_t n = recv(fd, buf, cap, flags);
 
-    do
-        n = recv(fd, buf, cap, flags);
-    while (n < 0 && errno == EINTR);
     if (n == 0)
         return MW_ECLOSED;
     return n > 0 ? n : code_of_errno();
@@ -137,6 +152,10 @@ ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline)
         return MW_EINVAL;
     for (;;) {
         ssize_t n = recv_once(fd, buf, cap, wait_flag(deadline));
+        if (n == MW_EIO && errno == EINTR) {
+            deadline = after_signal(fd, SO_RCVTIMEO, deadline);
+            continue;
+        }
         if (n != MW_EAGAIN)
             return n;
         int rv = wait_again(fd, POLLIN, deadline);
@@ -147,9 +166,28 @@ ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline)
 
 ssize_t mw_io_recv_now(int fd, void *buf, size_t cap)
 {
+    ssize_t n;
+
     if (cap == 0)
         return MW_EINVAL;
-    return recv_once(fd, buf, cap, MSG_DONTWAIT);
+    do
+        n = recv_once(fd, buf, cap, MSG_DONTWAIT);
+    while (n == MW_EIO && errno == EINTR);
+    return n;
+}
+
+int mw_io_is_hung_up(int fd)
+{
+#ifdef POLLRDHUP
+    struct pollfd pf = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&pf, 1, 0) > 0;
+#else
+    char c;
+    ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+#endif
 }
 
 int mw_io_send_msg(int fd, const void *msg, size_t n, int pass)

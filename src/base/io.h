@@ -23,6 +23,10 @@ MW_MUST_CHECK ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadlin
 /* As mw_io_recv but never waits: MW_EAGAIN if there is nothing. */
 MW_MUST_CHECK ssize_t mw_io_recv_now(int fd, void *buf, size_t cap);
 
+/* 1 if the peer has closed the connection or its sending side, or the connection broke; takes no byte
+ * from it. Where the system has no POLLRDHUP, 0 as long as bytes wait to be read. */
+int mw_io_is_hung_up(int fd);
+
 /* One message of a SOCK_SEQPACKET socket; pass < 0: no descriptor. Never waits: MW_EAGAIN. */
 MW_MUST_CHECK int mw_io_send_msg(int fd, const void *msg, size_t n, int pass);
 

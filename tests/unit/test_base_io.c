@@ -253,6 +253,53 @@ static void test_io_20_an_interrupted_send_goes_on(void **state)
     assert_int_equal(rv, MW_ETIMEOUT);
 }
 
+/* Signals that come faster than a socket's timeout must not make the wait endless. */
+static void test_io_21_signals_do_not_lengthen_a_sockets_timeout(void **state)
+{
+    struct pair *p = *state;
+    struct sigaction old, sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval off = {0}, every = {{0, 10000}, {0, 10000}};
+    struct timeval limit = {.tv_usec = 80000};
+    static char big[4 << 20];
+    struct iovec iov = {big, sizeof big};
+    char c;
+
+    assert_int_equal(setsockopt(p->fd[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    assert_int_equal(setsockopt(p->fd[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
+    assert_int_equal(mw_io_send_all(p->fd[0], &iov, 1, 0), MW_ETIMEOUT); /* now it is full */
+    assert_int_equal(sigaction(SIGALRM, &sa, &old), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &every, NULL), 0);
+    uint64_t t0 = mw_clock_ms();
+    ssize_t got = mw_io_recv(p->fd[0], &c, 1, MW_NO_DEADLINE);
+    uint64_t t1 = mw_clock_ms();
+    int sent = send_bytes(p->fd[0], "x", 1, MW_NO_DEADLINE);
+    uint64_t t2 = mw_clock_ms();
+    assert_int_equal(setitimer(ITIMER_REAL, &off, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &old, NULL), 0);
+    assert_int_equal(got, MW_ETIMEOUT);
+    assert_int_equal(sent, MW_ETIMEOUT);
+    assert_true(t1 - t0 >= 80 && t2 - t1 >= 80);
+}
+
+static void test_io_22_a_peer_that_hung_up(void **state)
+{
+    struct pair *p = *state;
+    char c;
+
+    assert_false(mw_io_is_hung_up(p->fd[0]));
+    assert_int_equal(send_bytes(p->fd[1], "x", 1, MW_NO_DEADLINE), 0);
+    assert_false(mw_io_is_hung_up(p->fd[0])); /* bytes are no end */
+    assert_int_equal(shutdown(p->fd[1], SHUT_WR), 0);
+#ifdef POLLRDHUP
+    assert_true(mw_io_is_hung_up(p->fd[0])); /* bytes do not hide it */
+#endif
+    assert_int_equal(mw_io_recv_now(p->fd[0], &c, 1), 1); /* and none was taken */
+    assert_true(mw_io_is_hung_up(p->fd[0]));
+    mw_io_close(&p->fd[1]);
+    assert_true(mw_io_is_hung_up(p->fd[0]));
+    mw_io_close(&p->fd[0]);
+}
+
 static int is_cloexec(int fd)
 {
     return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
@@ -454,6 +501,8 @@ int main(void)
         ON(stream, test_io_18_shared_memory_has_a_fixed_size),
         ON(stream, test_io_19_close_from_closes_the_rest),
         ON(stream, test_io_20_an_interrupted_send_goes_on),
+        ON(stream, test_io_21_signals_do_not_lengthen_a_sockets_timeout),
+        ON(stream, test_io_22_a_peer_that_hung_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
