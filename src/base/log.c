@@ -1,6 +1,6 @@
 /*
- * log.c: format a line once, escape it, give it to the sink. Any thread; the sink serialises if it
- * must. Without a sink nothing is written: a library must not own anybody's standard error.
+ * log.c: format a line once, give it to the sink. Any thread; the sink serialises if it must.
+ * Without a sink nothing is written: a library must not own anybody's standard error.
  */
 #include "log.h"
 
@@ -100,7 +100,6 @@ size_t mw_log_escape(char *out, size_t cap, struct mw_str text)
 
 void mw_log(int level, const char *id, const char *fmt, ...)
 {
-    char raw[MW_LOG_LINE_MAX];
     char line[MW_LOG_LINE_MAX];
     int saved = errno;
     size_t head = 0;
@@ -114,12 +113,9 @@ void mw_log(int level, const char *id, const char *fmt, ...)
     }
     errno = saved; /* for %m */
     va_start(ap, fmt);
-    int n = vsnprintf(raw, sizeof raw, fmt, ap);
+    if (vsnprintf(line + head, sizeof line - head, fmt, ap) < 0)
+        line[head] = 0;
     va_end(ap);
-    if (n < 0)
-        n = 0;
-    size_t len = (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1;
-    mw_log_escape(line + head, sizeof line - head, (struct mw_str){raw, len});
     sink.fn(sink.ctx, level, line);
     errno = saved;
 }

@@ -21,7 +21,9 @@ enum mw_log_level {
 
 #define MW_LOG_LINE_MAX 8192 /* bytes of one line, the rest is cut */
 
-/* Called from any thread, line is NUL-terminated without newline, control bytes already escaped. */
+/* Called from any thread. line is NUL-terminated, without its newline, and otherwise as it was formatted:
+ * what others sent may be quoted in it, so a sink that writes to a file escapes it (mw_log_escape).
+ * httpd's ap_log_error does so by itself. */
 typedef void mw_log_sink_fn(void *ctx, int level, const char *line);
 
 void mw_log_set(mw_log_sink_fn *sink, void *ctx, int max_level);

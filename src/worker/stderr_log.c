@@ -1,9 +1,11 @@
 /*
  * stderr_log.c: "[Mon Nov 23 00:26:55.123456 2026] [wsgi:error] [pid 123:tid 456] WSGI0500: text".
+ * Control bytes are escaped as httpd does, so that a line stays one line, and its own.
  */
 #include "stderr_log.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,13 +30,14 @@ void mw_stderr_log_line(void *ctx, int level, const char *line)
 {
     char text[MW_LOG_LINE_MAX + 160];
     size_t n = put_time(text, sizeof text);
-    int m = snprintf(text + n, sizeof text - n - 1, "[wsgi:%s] [pid %ld:tid %ld] %s",
-                     mw_log_level_name(level), (long)getpid(), (long)gettid(), line);
+    int m = snprintf(text + n, sizeof text - n, "[wsgi:%s] [pid %ld:tid %ld] ",
+                     mw_log_level_name(level), (long)getpid(), (long)gettid());
 
     (void)ctx;
     if (m < 0)
         return;
-    n += (size_t)m < sizeof text - n - 1 ? (size_t)m : sizeof text - n - 2;
+    n += (size_t)m;
+    n += mw_log_escape(text + n, sizeof text - n - 1, (struct mw_str){line, strlen(line)});
     text[n++] = '\n';
     (void)!write(STDERR_FILENO, text, n);
 }
