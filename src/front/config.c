@@ -99,6 +99,8 @@ void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
     conf->pass_authorization = merge_flag(b->pass_authorization, a->pass_authorization);
     conf->script_reloading = merge_flag(b->script_reloading, a->script_reloading);
     conf->chunked_request = merge_flag(b->chunked_request, a->chunked_request);
+    conf->trusted_headers = a->trusted_headers ? a->trusted_headers : b->trusted_headers;
+    conf->trusted_proxies = a->trusted_proxies ? a->trusted_proxies : b->trusted_proxies;
     return conf;
 }
 

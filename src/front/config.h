@@ -10,6 +10,7 @@
 #include <http_config.h>
 
 #include "spec.h"
+#include "trust.h"
 
 /* A configured text and where it was set, for messages: "/etc/apache2/sites-enabled/x.conf:12". */
 struct mw_setting {
@@ -71,9 +72,11 @@ struct mw_dir_conf {
     struct mw_setting process_group;
     struct mw_setting application_group;
     struct mw_setting callable;
-    int pass_authorization; /* enum mw_pass_auth */
-    int script_reloading;   /* -1: not set */
-    int chunked_request;    /* -1: not set */
+    int pass_authorization;                  /* enum mw_pass_auth */
+    int script_reloading;                    /* -1: not set */
+    int chunked_request;                     /* -1: not set */
+    struct mw_trust_listed *trusted_headers; /* NULL: not set */
+    apr_array_header_t *trusted_proxies;     /* struct mw_trust_net; NULL: not set */
 };
 
 extern const command_rec mw_directives[]; /* directives.c */

@@ -24,4 +24,8 @@ const char *mw_dirconf_flag(cmd_parms *cmd, void *dir, const char *arg);
 
 const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg);
 
+/* Called for each argument; the lists of one scope grow. */
+const char *mw_dirconf_trusted_header(cmd_parms *cmd, void *dir, const char *arg);
+const char *mw_dirconf_trusted_proxy(cmd_parms *cmd, void *dir, const char *arg);
+
 #endif

@@ -30,6 +30,8 @@
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 #endif
 
+#include "proxied.h"
+
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
@@ -40,6 +42,7 @@ struct writer {
     request_rec *r;
     struct mw_buf *b;
     uint32_t n; /* pairs written */
+    struct mw_proxied px;
 };
 
 static struct mw_str str(const char *s)
@@ -58,6 +61,12 @@ static void put_text(struct writer *w, struct mw_str key, const char *value)
 {
     if (value)
         put(w, key, str(value));
+}
+
+static void put_given(struct writer *w, struct mw_str key, struct mw_str value)
+{
+    if (value.p)
+        put(w, key, value);
 }
 
 static void put_number(struct writer *w, struct mw_str key, unsigned long v)
@@ -189,7 +198,8 @@ static int compare_names(const void *key, const void *element)
 
 static int is_reserved(const char *key)
 {
-    if (strncmp(key, "wsgi.", 5) == 0 || strncmp(key, "mod_wsgi.", 9) == 0)
+    if (strncmp(key, "wsgi.", 5) == 0 || strncmp(key, "mod_wsgi.", 9) == 0 ||
+        strncmp(key, "apache.", 7) == 0)
         return 1;
     return bsearch(key, reserved, MW_ARRAY_LEN(reserved), sizeof(reserved[0]), compare_names) !=
            NULL;
@@ -201,7 +211,8 @@ static void put_environment(struct writer *w)
     const apr_table_entry_t *e = (const apr_table_entry_t *)list->elts;
 
     for (int i = 0; i < list->nelts; i++)
-        if (e[i].key && e[i].val && !is_reserved(e[i].key))
+        if (e[i].key && e[i].val && !is_reserved(e[i].key) &&
+            !mw_proxied_owns(&w->px, str(e[i].key)))
             put(w, str(e[i].key), str(e[i].val));
 }
 
@@ -276,7 +287,7 @@ static void put_header(struct writer *w, const apr_table_entry_t *e, const struc
         return;
     switch (header_use(key, n)) {
     case HEADER_PASS:
-        pass = 1;
+        pass = !mw_proxied_owns(&w->px, (struct mw_str){key, n});
         break;
     case HEADER_AUTH:
         pass = t->pass_authorization || core_passes_auth(w->r);
@@ -443,6 +454,30 @@ static void put_own(struct writer *w, const struct mw_target *t)
     put_text(w, MW_STR("mod_wsgi.connection_id"), r->connection->log_id);
 }
 
+/* What proxies that are trusted say of the request that they got. */
+static void put_proxied(struct writer *w)
+{
+    const struct mw_trust_verdict *v = &w->px.verdict;
+
+    if (!w->px.active)
+        return;
+    for (int h = 0; h < MW_TRUST_HEADERS; h++) {
+        struct mw_str value = mw_proxied_value(&w->px, (enum mw_trust_header)h);
+        if (value.p)
+            put(w, str(mw_trust_header_key((enum mw_trust_header)h)), value);
+    }
+    put_given(w, MW_STR("REMOTE_ADDR"), v->client);
+    put_given(w, MW_STR("HTTP_HOST"), v->host);
+    put_given(w, MW_STR("SERVER_NAME"), v->server);
+    put_given(w, MW_STR("SERVER_PORT"), v->port);
+    if (v->mount.p) {
+        char *mount = apr_pstrmemdup(w->r->pool, v->mount.p, v->mount.n);
+        ap_no2slash(mount);
+        put(w, MW_STR("SCRIPT_NAME"), str(mount));
+        put(w, MW_STR("mod_wsgi.mount_point"), str(mount));
+    }
+}
+
 /* ---- flags ----------------------------------------------------------------------------------- */
 
 static int is_https(request_rec *r)
@@ -481,12 +516,15 @@ static uint32_t concurrency(const struct mw_target *t)
     return (threads ? MW_REQ_MULTITHREAD : 0u) | (processes ? MW_REQ_MULTIPROCESS : 0u);
 }
 
-static void fill_head(request_rec *r, const struct mw_target *t, struct mw_req *head)
+static void fill_head(const struct writer *w, const struct mw_target *t, struct mw_req *head)
 {
+    request_rec *r = w->r;
+    int https = w->px.active ? w->px.verdict.https : -1;
+
     head->flags |= concurrency(t);
     if (r->header_only)
         head->flags |= MW_REQ_HEAD;
-    if (is_https(r))
+    if (https >= 0 ? https : is_https(r))
         head->flags |= MW_REQ_HTTPS;
     if (t->reload)
         head->flags |= MW_REQ_RELOAD;
@@ -509,7 +547,8 @@ int mw_reqbuild(request_rec *r, const struct mw_target *t, struct mw_buf *b)
 
     if (rv != OK)
         return rv;
-    fill_head(r, t, &head);
+    mw_proxied_judge(r, &w.px);
+    fill_head(&w, t, &head);
     mw_buf_reserve(b, BLOCK_FIRST);
     at = mw_req_begin(b, &head);
     put_environment(&w);
@@ -519,6 +558,7 @@ int mw_reqbuild(request_rec *r, const struct mw_target *t, struct mw_buf *b)
     put_headers(&w, t, &head);
     put_resource(&w, t);
     put_own(&w, t);
+    put_proxied(&w);
     rv = mw_req_end(b, at, w.n);
     if (rv) {
         ap_log_rerror(
