@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from harness import wait
 from harness.server import REPO
 from test_85_django import SCRUB, token
 
@@ -92,6 +93,5 @@ def test_85_05_touched_script_is_loaded_again(site, mode):
         after = browser.get("/")
         assert after.status == 200
         if mode == "daemon":
-            from harness import wait
             wait.until(lambda: answered(browser.get("/"), "pid") != before, 10, "new process")
         assert browser.get("/").status == 200

@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import io
 import os
 import socketserver
 import sys
@@ -31,12 +32,14 @@ def load(path):
 
 
 def mounted(application, mount):
-    """The application below a prefix, as WSGIScriptAlias would put it there."""
+    """The application below a prefix, as WSGIScriptAlias would put it there, and with an end to its input,
+    which wsgiref's has not."""
     def serve(environ, start_response):
         path = environ["PATH_INFO"]
         if path != mount and not path.startswith(mount + "/"):
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not below the mount point\n"]
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         environ["SCRIPT_NAME"] = mount
         environ["PATH_INFO"] = path[len(mount):]
         return application(environ, start_response)

@@ -30,7 +30,7 @@ def tree(context, request):
 
 
 def where(request):
-    return {"url": request.url, "route": request.route_url("where", _query={"a": "\u00e9"}),
+    return {"url": request.url, "route": request.route_url("where", name=request.matchdict["name"], _query={"a": "\u00e9"}),
             "match": request.matchdict, "params": sorted(request.params.mixed().items())}
 
 
