@@ -16,6 +16,7 @@ void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct
     c->left = -1;
     c->sent = 0;
     c->excess = 0;
+    c->informs = 0;
     c->aborted = 0;
     c->err = 0;
     c->how = MW_END_FAILED;
@@ -38,6 +39,25 @@ static int keep(struct mw_chan *c, int rv)
         c->aborted = rv == MW_EABORT;
     }
     return rv;
+}
+
+int mw_chan_inform(struct mw_chan *c, const void *block, size_t n, enum mw_rsp_fault *fault_r)
+{
+    struct mw_rsp rsp;
+
+    if (fault_r)
+        *fault_r = MW_RSP_FINE;
+    if (c->state != MW_CHAN_OPEN)
+        return MW_ESTATE;
+    int rv = mw_rsp_view_inform(&rsp, block, n, fault_r);
+    if (rv)
+        return rv;
+    if (c->err)
+        return c->err;
+    if (c->informs == MW_CHAN_INFORMS_MAX)
+        return MW_ELIMIT;
+    c->informs++;
+    return keep(c, c->ops->inform(c, &rsp, block, n));
 }
 
 int mw_chan_head(struct mw_chan *c, const void *block, size_t n, enum mw_rsp_fault *fault_r)
@@ -87,6 +107,17 @@ int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     if (c->left >= 0)
         c->left -= (int64_t)n;
     return 0;
+}
+
+int mw_chan_gone(struct mw_chan *c)
+{
+    if (c->state == MW_CHAN_ENDED || c->aborted)
+        return 1;
+    if (!c->ops->gone(c))
+        return 0;
+    keep(c, MW_EABORT);
+    c->aborted = 1; /* also after a failure of another kind */
+    return 1;
 }
 
 void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n)

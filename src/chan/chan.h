@@ -1,11 +1,11 @@
 /*
  * chan.h: the request channel, the only thing an engine knows of the world.
  *
- * chan.c owns the state of a response (head once, no data before head, end once) and its framing
- * facts: bytes beyond Content-Length are cut, a response that ends short of it is TRUNCATED, HEAD,
- * 204 and 304 carry no body. Implementations (chan_httpd in httpd, chan_sock in a worker, chan_mem
- * in tests) only move bytes. In daemon mode the frames of a worker are played into the child's
- * chan_httpd, so the same rules hold whatever the worker sends.
+ * chan.c owns the state of a response (head once, informational responses before it, data after it,
+ * end once) and its framing facts: bytes beyond Content-Length are cut, a response that ends short of
+ * it is TRUNCATED, HEAD, 204 and 304 carry no body. Implementations (chan_httpd in httpd, chan_sock in
+ * a worker, chan_mem in tests) only move bytes. In daemon mode the frames of a worker are played into
+ * the child's chan_httpd, so the same rules hold whatever the worker sends.
  *
  * Threads: one at a time, except log, which may be called by any thread until end returned; the
  * implementation serialises it. Never called with the GIL held.
@@ -37,17 +37,24 @@ enum mw_data_flag {
     MW_DATA_MORE = 1u << 0
 };
 
+#define MW_CHAN_INFORMS_MAX 16u /* informational responses of one request */
+
 struct mw_chan;
 
 struct mw_chan_ops {
     /* At least one byte of the body unless it ended (0). MW_EABORT: client went away; MW_ETIMEOUT;
      * MW_ELIMIT: over LimitRequestBody; MW_EIO. Errors repeat. */
     ssize_t (*read)(struct mw_chan *c, void *buf, size_t cap);
+    /* An informational response, before the head; goes out at once. rsp borrows. */
+    int (*inform)(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n);
     /* rsp borrows; may be kept back until the first data or end. */
     int (*head)(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n);
     /* MW_EABORT: the client went away, stop. n == 0 (never with MW_DATA_MORE): push out what was
      * kept back, and look whether the client is there. Not called again after a failure. */
     int (*data)(struct mw_chan *c, const void *p, size_t n, unsigned flags);
+    /* 1 if the client has gone, 0 if nothing is known of that. Looks now, takes no byte of the client's
+     * and does not wait for it. Not called again once it said 1. */
+    int (*gone)(struct mw_chan *c);
     /* One line without its newline, unescaped bytes. */
     void (*log)(struct mw_chan *c, int level, const char *line, size_t n);
     /* Called once. The implementation flushes and, for anything but COMPLETE after a head, makes
@@ -62,18 +69,25 @@ struct mw_chan {
     const struct mw_chan_ops *ops;
     const struct mw_req *req; /* borrowed; outlives the channel */
     enum mw_chan_state state;
-    int no_body;     /* HEAD, 204, 304: data is dropped */
-    int64_t left;    /* bytes of Content-Length not yet sent; -1: not limited */
-    uint64_t sent;   /* body bytes passed on */
-    uint64_t excess; /* body bytes cut because they exceeded Content-Length */
-    int aborted;     /* sticky: head or data said MW_EABORT */
-    int err;         /* sticky: the first failure of head, data or end, MW_EABORT included */
-    enum mw_end how; /* how it ended, once state is MW_CHAN_ENDED */
+    int no_body;      /* HEAD, 204, 304: data is dropped */
+    int64_t left;     /* bytes of Content-Length not yet sent; -1: not limited */
+    uint64_t sent;    /* body bytes passed on */
+    uint64_t excess;  /* body bytes cut because they exceeded Content-Length */
+    unsigned informs; /* informational responses passed on */
+    int aborted;      /* sticky: an operation that sends said MW_EABORT, or gone said 1 */
+    int err;          /* sticky: the first failure to send, or MW_EABORT because of gone */
+    enum mw_end how;  /* how it ended, once state is MW_CHAN_ENDED */
 };
 
 void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct mw_req *req);
 
 MW_MUST_CHECK ssize_t mw_chan_read(struct mw_chan *c, void *buf, size_t cap);
+
+/* Check and send a block of status 103 (mw_rsp_view_inform). MW_EINVAL, MW_EPROTO: refused, as for a
+ * head. MW_ESTATE: a head was sent already. MW_ELIMIT: MW_CHAN_INFORMS_MAX were sent already; the
+ * channel is as before. A client that does not understand 1xx gets nothing. */
+MW_MUST_CHECK int mw_chan_inform(struct mw_chan *c, const void *block, size_t n,
+                                 enum mw_rsp_fault *fault_r);
 
 /* Check and send a head block (rsp.h). MW_EINVAL, MW_EPROTO: refused, nothing was sent and the
  * channel is as before. MW_ESTATE: a head was sent already. */
@@ -84,6 +98,11 @@ MW_MUST_CHECK int mw_chan_head(struct mw_chan *c, const void *block, size_t n,
  * allowed and does nothing but, without MW_DATA_MORE, push out a head that was kept back. So
  * does data that is dropped because there is no body or Content-Length is reached. */
 MW_MUST_CHECK int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags);
+
+/* 1 once the client is known to have gone, or the channel has ended: nobody waits for an answer. From
+ * then on data says MW_EABORT. A client that has only closed its sending side cannot be told from one
+ * that has gone. */
+MW_MUST_CHECK int mw_chan_gone(struct mw_chan *c);
 
 void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n);
 

@@ -30,6 +30,10 @@ const char *mw_rsp_fault_text(enum mw_rsp_fault fault)
         return "Content-Length must be given once, as decimal digits";
     case MW_RSP_TOO_LARGE:
         return "response head is too large";
+    case MW_RSP_NOT_INFORM:
+        return "an informational response must have status 103";
+    case MW_RSP_BAD_INFORM:
+        return "an informational response must not have Content-Length nor speak of the connection";
     }
     return "unknown fault";
 }
@@ -107,6 +111,15 @@ enum mw_rsp_fault mw_rsp_check_field(struct mw_str name, struct mw_str value)
     return MW_RSP_FINE;
 }
 
+enum mw_rsp_fault mw_rsp_check_inform_field(struct mw_str name, struct mw_str value)
+{
+    enum mw_rsp_fault f = mw_rsp_check_field(name, value);
+
+    if (f == MW_RSP_FINE && (is_content_length(name) || mw_rsp_is_hop_by_hop(name)))
+        return MW_RSP_BAD_INFORM;
+    return f;
+}
+
 /* -- build -- */
 
 size_t mw_rsp_begin(struct mw_buf *b, unsigned status, struct mw_str reason)
@@ -139,9 +152,20 @@ int mw_rsp_end(struct mw_buf *b, size_t at, uint32_t nfields)
 
 /* -- check -- */
 
+/* What differs between a final response and an informational one. */
+struct rules {
+    size_t max; /* bytes of the block */
+    enum mw_rsp_fault (*status)(const struct mw_rsp *rsp);
+    enum mw_rsp_fault (*field)(struct mw_rsp *rsp, struct mw_str name, struct mw_str value);
+};
+
+static enum mw_rsp_fault final_status(const struct mw_rsp *rsp)
+{
+    return mw_rsp_check_status(rsp->status, rsp->reason);
+}
+
 /* Check one field in its place among the others; a Content-Length is kept in out. */
-static enum mw_rsp_fault check_next_field(struct mw_rsp *out, struct mw_str name,
-                                          struct mw_str value)
+static enum mw_rsp_fault final_field(struct mw_rsp *out, struct mw_str name, struct mw_str value)
 {
     enum mw_rsp_fault f = mw_rsp_check_field(name, value);
 
@@ -153,8 +177,25 @@ static enum mw_rsp_fault check_next_field(struct mw_rsp *out, struct mw_str name
     return MW_RSP_FINE;
 }
 
+static enum mw_rsp_fault inform_status(const struct mw_rsp *rsp)
+{
+    if (rsp->status != MW_RSP_INFORM_STATUS)
+        return MW_RSP_NOT_INFORM;
+    return is_text(rsp->reason) ? MW_RSP_FINE : MW_RSP_BAD_REASON;
+}
+
+static enum mw_rsp_fault inform_field(struct mw_rsp *out, struct mw_str name, struct mw_str value)
+{
+    (void)out;
+    return mw_rsp_check_inform_field(name, value);
+}
+
+static const struct rules final_rules = {MW_RSP_HEAD_MAX, final_status, final_field};
+static const struct rules inform_rules = {MW_RSP_INFORM_MAX, inform_status, inform_field};
+
 /* Walk the whole block, so that MW_EPROTO is told from a fault; the first fault goes to *fault. */
-static int walk(struct mw_rsp *out, struct mw_cur *c, enum mw_rsp_fault *fault)
+static int walk(struct mw_rsp *out, struct mw_cur *c, const struct rules *rules,
+                enum mw_rsp_fault *fault)
 {
     out->status = mw_cur_u16(c);
     unsigned zero = mw_cur_u16(c);
@@ -164,36 +205,47 @@ static int walk(struct mw_rsp *out, struct mw_cur *c, enum mw_rsp_fault *fault)
     out->fields = *c;
     if (c->err || zero)
         return MW_EPROTO;
-    *fault = mw_rsp_check_status(out->status, out->reason);
+    *fault = rules->status(out);
     for (uint32_t i = 0; i < out->nfields; i++) {
         struct mw_str name = mw_cur_span(c);
         struct mw_str value = mw_cur_span(c);
         if (c->err)
             return MW_EPROTO;
-        enum mw_rsp_fault f = check_next_field(out, name, value);
+        enum mw_rsp_fault f = rules->field(out, name, value);
         if (*fault == MW_RSP_FINE)
             *fault = i < MW_RSP_FIELDS_MAX ? f : MW_RSP_TOO_LARGE;
     }
     return mw_cur_end(c);
 }
 
-int mw_rsp_view(struct mw_rsp *out, const void *block, size_t n, enum mw_rsp_fault *fault_r)
+static int view(struct mw_rsp *out, const void *block, size_t n, const struct rules *rules,
+                enum mw_rsp_fault *fault_r)
 {
     enum mw_rsp_fault fault = MW_RSP_FINE;
     struct mw_cur c;
     int rv = 0;
 
-    if (n > MW_RSP_HEAD_MAX) {
+    if (n > rules->max) {
         fault = MW_RSP_TOO_LARGE;
     } else {
         mw_cur_init(&c, block, n);
-        rv = walk(out, &c, &fault);
+        rv = walk(out, &c, rules, &fault);
     }
     if (rv)
         fault = MW_RSP_FINE;
     if (fault_r)
         *fault_r = fault;
     return rv == 0 && fault != MW_RSP_FINE ? MW_EINVAL : rv;
+}
+
+int mw_rsp_view(struct mw_rsp *out, const void *block, size_t n, enum mw_rsp_fault *fault_r)
+{
+    return view(out, block, n, &final_rules, fault_r);
+}
+
+int mw_rsp_view_inform(struct mw_rsp *out, const void *block, size_t n, enum mw_rsp_fault *fault_r)
+{
+    return view(out, block, n, &inform_rules, fault_r);
 }
 
 int mw_rsp_next(struct mw_cur *it, struct mw_str *name, struct mw_str *value)

@@ -8,13 +8,14 @@
 
 #include "chan.h"
 
-/* The calls an implementation got, as text: "H200 D5 F E0" (head, data, push, end). */
+/* The calls an implementation got, as text: "I103 H200 D5 M5 G0 E0" (informational response, head, data,
+ * data with more to come, the question whether the client has gone, end). */
 struct memory {
     struct mw_chan chan;
     char calls[200];
     char body[200];
     size_t nbody;
-    int head_rv, data_rv, end_rv;
+    int inform_rv, head_rv, data_rv, gone_rv, end_rv;
     ssize_t read_rv;
 };
 
@@ -32,6 +33,24 @@ static ssize_t on_read(struct mw_chan *c, void *buf, size_t cap)
     note(m, "R", (unsigned)cap);
     memset(buf, 'r', cap);
     return m->read_rv;
+}
+
+static int on_inform(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
+{
+    struct memory *m = (struct memory *)c;
+
+    assert_non_null(block);
+    assert_true(n > 0);
+    note(m, "I", rsp->status);
+    return m->inform_rv;
+}
+
+static int on_gone(struct mw_chan *c)
+{
+    struct memory *m = (struct memory *)c;
+
+    note(m, "G", (unsigned)m->gone_rv);
+    return m->gone_rv;
 }
 
 static int on_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
@@ -73,7 +92,15 @@ static int on_end(struct mw_chan *c, enum mw_end how)
     return m->end_rv;
 }
 
-static const struct mw_chan_ops ops = {on_read, on_head, on_data, on_log, on_end};
+static const struct mw_chan_ops ops = {
+    .read = on_read,
+    .inform = on_inform,
+    .head = on_head,
+    .data = on_data,
+    .gone = on_gone,
+    .log = on_log,
+    .end = on_end,
+};
 static const struct mw_req get_req = {.flags = 0};
 static const struct mw_req head_req = {.flags = MW_REQ_HEAD};
 
@@ -359,6 +386,139 @@ static void test_chan_13_ends_have_names(void **state)
             assert_string_not_equal(mw_end_name((enum mw_end)a), mw_end_name((enum mw_end)b));
 }
 
+/* Send an informational response of this status with one field. */
+static int send_inform(struct memory *m, unsigned status, const char *name,
+                       enum mw_rsp_fault *fault)
+{
+    struct mw_buf b;
+
+    mw_buf_init(&b, 1000);
+    size_t at = mw_rsp_begin(&b, status, MW_STR("Early Hints"));
+    mw_rsp_field(&b, (struct mw_str){name, strlen(name)}, MW_STR("</a.css>; rel=preload"));
+    assert_int_equal(mw_rsp_end(&b, at, 1), 0);
+    int rv = mw_chan_inform(&m->chan, mw_buf_data(&b), mw_buf_size(&b), fault);
+    mw_buf_fini(&b);
+    return rv;
+}
+
+static void test_chan_14_informational_responses_come_before_the_head(void **state)
+{
+    (void)state;
+    enum mw_rsp_fault fault = MW_RSP_TOO_LARGE;
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_inform(&m, 103, "Link", &fault), 0);
+    assert_int_equal(fault, MW_RSP_FINE);
+    assert_int_equal(send_inform(&m, 103, "Link", NULL), 0);
+    assert_int_equal(send_head(&m, 200, 2), 0);
+    assert_int_equal(send_inform(&m, 103, "Link", &fault), MW_ESTATE);
+    assert_int_equal(mw_chan_data(&m.chan, "ab", 2, 0), 0);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+    assert_int_equal(send_inform(&m, 103, "Link", &fault), MW_ESTATE);
+    assert_string_equal(m.calls, "I103 I103 H200 D2 E0");
+}
+
+static void test_chan_15_a_refused_informational_response_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *name;
+        enum mw_rsp_fault fault;
+    } rows[] = {
+        {200, "Link", MW_RSP_NOT_INFORM},           {100, "Link", MW_RSP_NOT_INFORM},
+        {101, "Upgrade", MW_RSP_NOT_INFORM},        {103, "Transfer-Encoding", MW_RSP_BAD_INFORM},
+        {103, "Content-Length", MW_RSP_BAD_LENGTH}, {103, "Li:nk", MW_RSP_BAD_NAME},
+    };
+    enum mw_rsp_fault fault;
+    struct memory m;
+
+    init(&m, &get_req);
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        assert_int_equal(send_inform(&m, rows[i].status, rows[i].name, &fault), MW_EINVAL);
+        assert_int_equal(fault, rows[i].fault);
+    }
+    assert_int_equal(mw_chan_inform(&m.chan, "x", 1, &fault), MW_EPROTO);
+    assert_int_equal(m.chan.informs, 0);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_string_equal(m.calls, "H200");
+}
+
+static void test_chan_16_informational_responses_are_limited(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    for (unsigned i = 0; i < MW_CHAN_INFORMS_MAX; i++)
+        assert_int_equal(send_inform(&m, 103, "Link", NULL), 0);
+    m.calls[0] = 0;
+    assert_int_equal(send_inform(&m, 103, "Link", NULL), MW_ELIMIT);
+    assert_int_equal(m.chan.err, 0);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+    assert_string_equal(m.calls, "H200 E0");
+}
+
+static void test_chan_17_a_failing_informational_response_is_remembered(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req);
+    m.inform_rv = MW_EABORT;
+    assert_int_equal(send_inform(&m, 103, "Link", NULL), MW_EABORT);
+    m.inform_rv = 0;
+    assert_int_equal(send_inform(&m, 103, "Link", NULL), MW_EABORT);
+    assert_int_equal(mw_chan_gone(&m.chan), 1); /* known without asking */
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_EABORT);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_ABORTED);
+    assert_string_equal(m.calls, "I103 H200 E6");
+}
+
+static void test_chan_18_a_client_that_is_known_to_have_gone(void **state)
+{
+    (void)state;
+    struct memory m;
+
+    init(&m, &get_req); /* before the head */
+    assert_int_equal(mw_chan_gone(&m.chan), 0);
+    m.gone_rv = 1;
+    assert_int_equal(mw_chan_gone(&m.chan), 1);
+    m.gone_rv = 0;
+    assert_int_equal(mw_chan_gone(&m.chan), 1);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, MW_DATA_MORE), MW_EABORT);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_ABORTED);
+    assert_string_equal(m.calls, "G0 G1 H200 E6");
+
+    init(&m, &get_req); /* behind an answer that is whole */
+    assert_int_equal(send_head(&m, 200, 1), 0);
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), 0);
+    m.gone_rv = 1;
+    assert_int_equal(mw_chan_gone(&m.chan), 1);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_ABORTED);
+    assert_int_equal(mw_chan_gone(&m.chan), 1);
+    assert_string_equal(m.calls, "H200 D1 G1 E6");
+
+    init(&m, &get_req); /* after a failure of another kind, which stays the first one */
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    m.data_rv = MW_EIO;
+    assert_int_equal(mw_chan_data(&m.chan, "x", 1, 0), MW_EIO);
+    assert_int_equal(mw_chan_gone(&m.chan), 0);
+    m.gone_rv = 1;
+    assert_int_equal(mw_chan_gone(&m.chan), 1);
+    assert_int_equal(m.chan.err, MW_EIO);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_ABORTED);
+
+    init(&m, &get_req); /* nobody waits once it has ended */
+    mw_chan_end(&m.chan, MW_END_FAILED);
+    assert_int_equal(mw_chan_gone(&m.chan), 1);
+    assert_string_equal(m.calls, "E1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +535,11 @@ int main(void)
         cmocka_unit_test(test_chan_11_a_failing_end_is_remembered),
         cmocka_unit_test(test_chan_12_reads_pass_through),
         cmocka_unit_test(test_chan_13_ends_have_names),
+        cmocka_unit_test(test_chan_14_informational_responses_come_before_the_head),
+        cmocka_unit_test(test_chan_15_a_refused_informational_response_changes_nothing),
+        cmocka_unit_test(test_chan_16_informational_responses_are_limited),
+        cmocka_unit_test(test_chan_17_a_failing_informational_response_is_remembered),
+        cmocka_unit_test(test_chan_18_a_client_that_is_known_to_have_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

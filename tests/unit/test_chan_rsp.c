@@ -337,14 +337,111 @@ static void test_rsp_12_which_codes_have_a_body(void **state)
 static void test_rsp_13_every_fault_has_its_own_text(void **state)
 {
     (void)state;
-    const char *unknown = mw_rsp_fault_text((enum mw_rsp_fault)(MW_RSP_TOO_LARGE + 1));
+    const char *unknown = mw_rsp_fault_text((enum mw_rsp_fault)(MW_RSP_BAD_INFORM + 1));
 
-    for (int a = MW_RSP_FINE; a <= MW_RSP_TOO_LARGE; a++) {
+    for (int a = MW_RSP_FINE; a <= MW_RSP_BAD_INFORM; a++) {
         assert_string_not_equal(mw_rsp_fault_text((enum mw_rsp_fault)a), unknown);
         for (int b = MW_RSP_FINE; b < a; b++)
             assert_string_not_equal(mw_rsp_fault_text((enum mw_rsp_fault)a),
                                     mw_rsp_fault_text((enum mw_rsp_fault)b));
     }
+}
+
+/* A block of this status with one field, viewed as an informational response. */
+static int view_inform(unsigned status, struct mw_str reason, struct field f,
+                       enum mw_rsp_fault *fault)
+{
+    struct mw_buf b;
+    struct mw_rsp r;
+
+    mw_buf_init(&b, 1 << 20);
+    size_t at = mw_rsp_begin(&b, status, reason);
+    mw_rsp_field(&b, (struct mw_str){f.name, strlen(f.name)},
+                 (struct mw_str){f.value, strlen(f.value)});
+    assert_int_equal(mw_rsp_end(&b, at, 1), 0);
+    int rv = mw_rsp_view_inform(&r, mw_buf_data(&b), mw_buf_size(&b), fault);
+    if (rv == 0) {
+        assert_int_equal(r.status, 103);
+        assert_int_equal(r.nfields, 1);
+        assert_int_equal(r.content_length, -1);
+    }
+    mw_buf_fini(&b);
+    return rv;
+}
+
+static void test_rsp_14_informational_fields(void **state)
+{
+    (void)state;
+    static const struct {
+        struct field field;
+        enum mw_rsp_fault want;
+    } rows[] = {
+        {{"Link", "</a.css>; rel=preload; as=style"}, MW_RSP_FINE},
+        {{"X-Other", ""}, MW_RSP_FINE},
+        {{"Content-Length", "5"}, MW_RSP_BAD_INFORM},
+        {{"content-length", "five"}, MW_RSP_BAD_LENGTH},
+        {{"Transfer-Encoding", "chunked"}, MW_RSP_BAD_INFORM},
+        {{"connection", "close"}, MW_RSP_BAD_INFORM},
+        {{"Keep-Alive", ""}, MW_RSP_BAD_INFORM},
+        {{"Upgrade", "h2c"}, MW_RSP_BAD_INFORM},
+        {{"Link", "a\r\n\r\nHTTP/1.1 200 OK"}, MW_RSP_BAD_VALUE},
+        {{"Li nk", "a"}, MW_RSP_BAD_NAME},
+        {{"", "a"}, MW_RSP_BAD_NAME},
+    };
+    enum mw_rsp_fault fault;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        struct mw_str name = {rows[i].field.name, strlen(rows[i].field.name)};
+        struct mw_str value = {rows[i].field.value, strlen(rows[i].field.value)};
+        assert_int_equal(mw_rsp_check_inform_field(name, value), rows[i].want);
+        assert_int_equal(view_inform(103, MW_STR("Early Hints"), rows[i].field, &fault),
+                         rows[i].want == MW_RSP_FINE ? 0 : MW_EINVAL);
+        assert_int_equal(fault, rows[i].want);
+    }
+}
+
+static void test_rsp_15_an_informational_status(void **state)
+{
+    (void)state;
+    static const struct field link = {"Link", "</a>"};
+    enum mw_rsp_fault fault;
+
+    for (unsigned s = 0; s <= 1000; s++) {
+        assert_int_equal(view_inform(s, MW_STR(""), link, &fault), s == 103 ? 0 : MW_EINVAL);
+        assert_int_equal(fault, s == 103 ? MW_RSP_FINE : MW_RSP_NOT_INFORM);
+    }
+    assert_int_equal(view_inform(103, MW_STR("a\nb"), link, &fault), MW_EINVAL);
+    assert_int_equal(fault, MW_RSP_BAD_REASON);
+}
+
+static void test_rsp_16_the_limit_of_an_informational_block(void **state)
+{
+    (void)state;
+    const size_t empty = 8 + 5 + 5 + 1 + 5; /* no reason, one field with a name of one byte */
+    static char value[MW_RSP_INFORM_MAX];
+    struct mw_buf b;
+    struct mw_rsp r;
+
+    memset(value, 'v', sizeof value);
+    mw_buf_init(&b, 1 << 20);
+    for (size_t size = MW_RSP_INFORM_MAX - 1; size <= MW_RSP_INFORM_MAX + 1; size++) {
+        int over = size > MW_RSP_INFORM_MAX;
+        enum mw_rsp_fault fault;
+        mw_buf_clear(&b);
+        size_t at = mw_rsp_begin(&b, 103, MW_STR(""));
+        mw_rsp_field(&b, MW_STR("n"), (struct mw_str){value, size - empty});
+        assert_int_equal(mw_rsp_end(&b, at, 1), 0);
+        assert_int_equal(mw_buf_size(&b), size);
+        int rv = mw_rsp_view_inform(&r, mw_buf_data(&b), size, &fault);
+        assert_int_equal(rv, over ? MW_EINVAL : 0);
+        assert_int_equal(fault, over ? MW_RSP_TOO_LARGE : MW_RSP_FINE);
+    }
+    mw_buf_clear(&b);
+    assert_int_equal(mw_rsp_end(&b, mw_rsp_begin(&b, 103, MW_STR("")), 0), 0);
+    assert_int_equal(mw_rsp_view_inform(&r, mw_buf_data(&b), mw_buf_size(&b), NULL), 0);
+    for (size_t cut = 0; cut < mw_buf_size(&b); cut++)
+        assert_int_equal(mw_rsp_view_inform(&r, mw_buf_data(&b), cut, NULL), MW_EPROTO);
+    mw_buf_fini(&b);
 }
 
 int main(void)
@@ -363,6 +460,9 @@ int main(void)
         cmocka_unit_test(test_rsp_11_names_about_the_connection),
         cmocka_unit_test(test_rsp_12_which_codes_have_a_body),
         cmocka_unit_test(test_rsp_13_every_fault_has_its_own_text),
+        cmocka_unit_test(test_rsp_14_informational_fields),
+        cmocka_unit_test(test_rsp_15_an_informational_status),
+        cmocka_unit_test(test_rsp_16_the_limit_of_an_informational_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
