@@ -29,8 +29,8 @@ static int read_error(struct mw_chan_httpd *ch, apr_status_t rv)
         return MW_ETIMEOUT;
     if (APR_STATUS_IS_ENOSPC(rv))
         return MW_ELIMIT;
-    if (ch->r->connection->aborted || APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_INCOMPLETE(rv)
-        || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv))
+    if (ch->r->connection->aborted || APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_INCOMPLETE(rv) ||
+        APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv))
         return MW_EABORT;
     return MW_EIO;
 }
@@ -47,8 +47,7 @@ static size_t drain_brigade(struct mw_chan_httpd *ch, char *buf, size_t cap)
 
         if (APR_BUCKET_IS_EOS(b)) {
             ch->in_end = 1;
-        }
-        else if (!APR_BUCKET_IS_METADATA(b)) {
+        } else if (!APR_BUCKET_IS_METADATA(b)) {
             apr_status_t rv = apr_bucket_read(b, &p, &n, APR_BLOCK_READ);
 
             if (rv == APR_SUCCESS && n > cap - got)
@@ -126,12 +125,10 @@ static void set_field(request_rec *r, const struct mw_rsp *rsp, struct mw_str na
         return; /* httpd alone speaks of the connection */
     if (ap_cstr_casecmp(name.p, "Content-Type") == 0) {
         ap_set_content_type(r, v);
-    }
-    else if (ap_cstr_casecmp(name.p, "Content-Length") == 0) {
+    } else if (ap_cstr_casecmp(name.p, "Content-Length") == 0) {
         if (rsp->status != HTTP_NO_CONTENT) /* RFC 9110, 8.6 */
             ap_set_content_length(r, (apr_off_t)rsp->content_length);
-    }
-    else {
+    } else {
         apr_table_addn(r->headers_out, apr_pstrmemdup(r->pool, name.p, name.n), v);
     }
 }
@@ -248,7 +245,11 @@ static int op_end(struct mw_chan *c, enum mw_end how)
 }
 
 static const struct mw_chan_ops ops = {
-    .read = op_read, .head = op_head, .data = op_data, .log = op_log, .end = op_end,
+    .read = op_read,
+    .head = op_head,
+    .data = op_data,
+    .log = op_log,
+    .end = op_end,
 };
 
 void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct mw_req *req)

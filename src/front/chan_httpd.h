@@ -16,10 +16,10 @@ struct mw_chan_httpd {
     request_rec *r;
     apr_bucket_brigade *out; /* data that may wait for more */
     size_t waiting;          /* bytes of it */
-    int passed;   /* something went to the output filters: the answer has begun for the client */
-    apr_bucket_brigade *in;  /* NULL until the first read */
-    int in_end;   /* 0: the body goes on; 1: clean end; < 0: the MW_E* that read repeats */
-    int status;   /* what the handler returns: OK, or the status of an answer that httpd is to make */
+    int passed; /* something went to the output filters: the answer has begun for the client */
+    apr_bucket_brigade *in; /* NULL until the first read */
+    int in_end; /* 0: the body goes on; 1: clean end; < 0: the MW_E* that read repeats */
+    int status; /* what the handler returns: OK, or the status of an answer that httpd is to make */
 };
 
 /* req is borrowed and outlives the channel. */

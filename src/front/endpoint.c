@@ -93,8 +93,7 @@ static struct conn *idle_pop(struct mw_endpoint *e, const struct mw_claim *claim
     if (c && c->incarnation == claim->incarnation) {
         s->top = c->next;
         s->n--;
-    }
-    else if (c) {
+    } else if (c) {
         stale = c;
         s->top = NULL;
         s->n = 0;
@@ -121,8 +120,7 @@ static struct conn *idle_push(struct mw_endpoint *e, unsigned slot, struct conn 
         c->next = s->top;
         s->top = c;
         s->n++;
-    }
-    else {
+    } else {
         c->next = stale;
         stale = c;
     }
@@ -133,9 +131,11 @@ static struct conn *idle_push(struct mw_endpoint *e, unsigned slot, struct conn 
 /* Send one end of a fresh socket pair to the worker by way of the supervisor. */
 static int hand_over(const struct mw_endpoint *e, const struct mw_claim *claim, int fd)
 {
-    struct mw_ctl m = { .type = MW_CTL_CONNECT, .group = (uint16_t)e->cfg.group,
-                        .slot = claim->slot, .incarnation = claim->incarnation,
-                        .text = { "", 0 } };
+    struct mw_ctl m = {.type = MW_CTL_CONNECT,
+                       .group = (uint16_t)e->cfg.group,
+                       .slot = claim->slot,
+                       .incarnation = claim->incarnation,
+                       .text = {"", 0}};
     uint8_t bytes[MW_CTL_MAX];
     uint64_t deadline = mw_clock_deadline(HANDOVER_TIMEOUT_MS);
     int n = mw_ctl_encode(bytes, &m);
@@ -155,8 +155,10 @@ static int hand_over(const struct mw_endpoint *e, const struct mw_claim *claim, 
 static int connect_worker(const struct mw_endpoint *e, const struct mw_claim *claim,
                           struct conn **out)
 {
-    struct mw_hello hello = { .version = MW_WIRE_VERSION, .pid = (uint32_t)getpid(),
-                              .incarnation = 0, .data_max = MW_FRAME_DATA_MAX };
+    struct mw_hello hello = {.version = MW_WIRE_VERSION,
+                             .pid = (uint32_t)getpid(),
+                             .incarnation = 0,
+                             .data_max = MW_FRAME_DATA_MAX};
     int pair[2];
     struct conn *c;
     int rv = mw_io_socketpair(SOCK_STREAM, pair);
@@ -208,8 +210,7 @@ void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse
     if (reuse) {
         mw_link_trim(&c->link);
         c = idle_push(e, lease->claim.slot, c);
-    }
-    else {
+    } else {
         c->next = NULL;
     }
     mw_board_release(e->cfg.board, &lease->claim);
@@ -222,8 +223,8 @@ void mw_endpoint_await_change(const struct mw_endpoint *e, const struct mw_claim
     struct mw_slot_info info;
 
     for (int ms = 0; ms < CHANGE_TIMEOUT_MS; ms++) {
-        if (mw_board_slot(e->cfg.board, claim->slot, &info) || info.state != MW_SLOT_READY
-            || info.incarnation != claim->incarnation)
+        if (mw_board_slot(e->cfg.board, claim->slot, &info) || info.state != MW_SLOT_READY ||
+            info.incarnation != claim->incarnation)
             return;
         usleep(1000);
     }

@@ -20,7 +20,8 @@ struct mw_endpoint_config {
     unsigned pool_max;      /* idle connections kept per worker */
 };
 
-MW_MUST_CHECK int mw_endpoint_create(struct mw_endpoint **out, const struct mw_endpoint_config *cfg);
+MW_MUST_CHECK int mw_endpoint_create(struct mw_endpoint **out,
+                                     const struct mw_endpoint_config *cfg);
 void mw_endpoint_destroy(struct mw_endpoint **e);
 
 /* A claimed thread and the connection to its worker. */

@@ -12,7 +12,7 @@ struct mw_embed;
 struct mw_endpoint;
 
 struct mw_front {
-    server_rec *server;             /* main server */
+    server_rec *server; /* main server */
     const struct mw_config *config;
     struct mw_endpoint **endpoints; /* index = mw_group.index */
     struct mw_embed *embed;         /* the embedded runtime, started at the first use */

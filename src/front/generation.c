@@ -34,23 +34,23 @@ extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
 #define RETAINED_KEY "mod_wsgi-generations"
-#define STEADY_MS 5000       /* a supervisor that lived this long is started again at once */
-#define STOP_GRACE_MS 2000   /* beyond the groups' own limits, when httpd stops */
+#define STEADY_MS 5000     /* a supervisor that lived this long is started again at once */
+#define STOP_GRACE_MS 2000 /* beyond the groups' own limits, when httpd stops */
 #define STOP_POLL_US 5000
 
 struct mw_generation {
     struct mw_generation *next; /* older ones that still live */
     apr_pool_t *pool;
-    pid_t owner;                /* the httpd parent */
-    server_rec *server;         /* main server; NULL when the configuration is gone */
+    pid_t owner;        /* the httpd parent */
+    server_rec *server; /* main server; NULL when the configuration is gone */
     const char *worker_path;
     struct mw_super_group *groups;
     unsigned ngroups;
-    int handover[2];            /* [0]: children, [1]: supervisor */
-    int life[2];                /* [0]: supervisor, [1]: parent and children */
-    apr_proc_t proc;            /* of the supervisor; pid 0: none */
+    int handover[2]; /* [0]: children, [1]: supervisor */
+    int life[2];     /* [0]: supervisor, [1]: parent and children */
+    apr_proc_t proc; /* of the supervisor; pid 0: none */
     uint64_t started_ms;
-    uint64_t stop_limit_ms;     /* how long its groups may take to end */
+    uint64_t stop_limit_ms; /* how long its groups may take to end */
 };
 
 /* Survives the module's own reload at a restart. */
@@ -87,7 +87,7 @@ static unsigned members(unsigned *cells_r)
 
 static int make_group(struct mw_super_group *out, const struct mw_group *g)
 {
-    struct mw_board_size size = { .threads = (unsigned)g->spec.threads };
+    struct mw_board_size size = {.threads = (unsigned)g->spec.threads};
     apr_os_file_t log_fd = STDERR_FILENO;
 
     /* Twice the processes: a successor starts in a free slot while the old process drains. */
@@ -143,8 +143,8 @@ static int fill(struct mw_generation *g, const struct mw_config *config)
         rv = mw_io_pipe(g->life);
     for (int i = 0; rv == 0 && i < config->groups->nelts; i++) {
         const struct mw_group *group = ((struct mw_group **)config->groups->elts)[i];
-        uint64_t limit = (uint64_t)(group->spec.graceful_timeout_ms
-                                    + group->spec.shutdown_timeout_ms);
+        uint64_t limit = (uint64_t)(group->spec.graceful_timeout_ms +
+                                    group->spec.shutdown_timeout_ms);
 
         rv = make_group(&g->groups[g->ngroups], group);
         if (rv == 0)
@@ -211,9 +211,11 @@ static void keep_only_ours(const struct mw_generation *g)
 static void supervise(const struct mw_generation *g) __attribute__((noreturn));
 static void supervise(const struct mw_generation *g)
 {
-    struct mw_super_config cfg = { .groups = g->groups, .ngroups = g->ngroups,
-                                   .handover_fd = g->handover[1], .life_fd = g->life[0],
-                                   .worker_path = g->worker_path };
+    struct mw_super_config cfg = {.groups = g->groups,
+                                  .ngroups = g->ngroups,
+                                  .handover_fd = g->handover[1],
+                                  .life_fd = g->life[0],
+                                  .worker_path = g->worker_path};
 
     setsid(); /* a terminal's Ctrl-C is for httpd, and httpd signals its process group */
     prctl(PR_SET_NAME, "wsgi-supervisor");
@@ -277,11 +279,13 @@ static void on_supervisor(int reason, void *data, int status)
     }
     if (httpd_is_between())
         return;
-    ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
-                 "WSGI0655: the supervisor of the daemon processes ended (%s %d); it is started again "
-                 "%s", WIFSIGNALED(status) ? "signal" : "status",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-                 mw_clock_ms() - g->started_ms >= STEADY_MS ? "now" : "in some seconds");
+    ap_log_error(
+        APLOG_MARK, APLOG_ERR, 0, g->server,
+        "WSGI0655: the supervisor of the daemon processes ended (%s %d); it is started again "
+        "%s",
+        WIFSIGNALED(status) ? "signal" : "status",
+        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+        mw_clock_ms() - g->started_ms >= STEADY_MS ? "now" : "in some seconds");
     if (mw_clock_ms() - g->started_ms >= STEADY_MS)
         (void)start_supervisor(g);
 }

@@ -61,7 +61,8 @@ int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     generation = NULL;
     mw_aplog_install(s);
     ap_add_version_component(pconf, "mod_wsgi/" MW_VERSION);
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || config->groups->nelts == 0)
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
+        config->groups->nelts == 0)
         return OK;
     describe_server(config);
     generation = mw_generation_create(pconf, s, config);
@@ -77,7 +78,9 @@ static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
     for (unsigned i = 0; i < n; i++) {
         const struct mw_spec *spec = &((struct mw_group **)f->config->groups->elts)[i]->spec;
         struct mw_endpoint_config cfg = {
-            .board = mw_generation_board(generation, i), .group = i, .handover_fd = handover_fd,
+            .board = mw_generation_board(generation, i),
+            .group = i,
+            .handover_fd = handover_fd,
             .timeout_ms = spec->socket_timeout_ms ? spec->socket_timeout_ms
                                                   : (int64_t)apr_time_as_msec(s->timeout),
             .pool_max = IDLE_CONNECTIONS_MAX,
@@ -102,9 +105,11 @@ void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
     f->embed = mw_embed_create(pchild, s, f->config);
     rv = make_endpoints(pchild, f, s);
     if (rv) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
-                     "WSGI0002: this httpd child cannot join the daemon groups: %s; its WSGI requests "
-                     "get 500", mw_err_text(rv));
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, 0, s,
+            "WSGI0002: this httpd child cannot join the daemon groups: %s; its WSGI requests "
+            "get 500",
+            mw_err_text(rv));
         return;
     }
     front = f;

@@ -14,8 +14,8 @@
 static void register_hooks(apr_pool_t *p)
 {
     /* After mod_alias, so that Alias and Redirect win; before mod_userdir and mod_vhost_alias. */
-    static const char *const alias_before[] = { "mod_alias.c", NULL };
-    static const char *const alias_after[] = { "mod_userdir.c", "mod_vhost_alias.c", NULL };
+    static const char *const alias_before[] = {"mod_alias.c", NULL};
+    static const char *const alias_after[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
 
     (void)p;
     ap_hook_check_config(mw_life_check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -28,12 +28,6 @@ static void register_hooks(apr_pool_t *p)
 }
 
 AP_DECLARE_MODULE(wsgi) = {
-    STANDARD20_MODULE_STUFF,
-    mw_config_create_dir,
-    mw_config_merge_dir,
-    mw_config_create_server,
-    mw_config_merge_server,
-    mw_directives,
-    register_hooks,
-    0, /* flags */
+    STANDARD20_MODULE_STUFF, mw_config_create_dir, mw_config_merge_dir, mw_config_create_server,
+    mw_config_merge_server,  mw_directives,        register_hooks,      0, /* flags */
 };

@@ -30,20 +30,20 @@ struct remote {
     const struct mw_lease *lease; /* during an attempt */
     const uint8_t *block;
     size_t block_n;
-    char *body;       /* of the small body that rides along, or room for one BODY frame */
-    size_t body_n;    /* bytes of the small body */
-    int body_inline;  /* the whole body is in `body` */
-    int body_used;    /* streamed bytes have gone to a worker and cannot be sent again */
-    int body_ended;   /* the end of a streamed body has been sent */
+    char *body;      /* of the small body that rides along, or room for one BODY frame */
+    size_t body_n;   /* bytes of the small body */
+    int body_inline; /* the whole body is in `body` */
+    int body_used;   /* streamed bytes have gone to a worker and cannot be sent again */
+    int body_ended;  /* the end of a streamed body has been sent */
     int abort_sent;
-    int suspect;      /* a worker died with it: it is tried once more, not on all workers in turn */
+    int suspect; /* a worker died with it: it is tried once more, not on all workers in turn */
 };
 
 enum outcome {
-    OUT_MORE,  /* go on receiving */
-    OUT_DONE,  /* END came; the channel is ended, the connection is free */
-    OUT_LOST,  /* the channel is ended, the connection is not to be used again */
-    OUT_AGAIN  /* the application has not answered: try another worker */
+    OUT_MORE, /* go on receiving */
+    OUT_DONE, /* END came; the channel is ended, the connection is free */
+    OUT_LOST, /* the channel is ended, the connection is not to be used again */
+    OUT_AGAIN /* the application has not answered: try another worker */
 };
 
 static const char *group_name(const struct remote *rm)
@@ -66,8 +66,8 @@ static int take_small_body(struct remote *rm)
     request_rec *r = rm->ch->r;
     const struct mw_req *req = rm->ch->chan.req;
 
-    if (!(req->flags & MW_REQ_BODY) || r->expecting_100 || req->content_length < 0
-        || req->content_length > (int64_t)MW_BODY_INLINE_MAX)
+    if (!(req->flags & MW_REQ_BODY) || r->expecting_100 || req->content_length < 0 ||
+        req->content_length > (int64_t)MW_BODY_INLINE_MAX)
         return OK;
     rm->body = apr_palloc(r->pool, (size_t)req->content_length);
     while (rm->body_n < (size_t)req->content_length) {
@@ -131,7 +131,8 @@ static enum outcome bad_frame(struct remote *rm, const struct mw_frame *f, const
 {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, rm->ch->r,
                   "WSGI0148: worker %u of group '%s' sent a wrong %s frame (%s); its connection is "
-                  "closed", rm->lease->claim.slot, group_name(rm), mw_frame_name(f->type), why);
+                  "closed",
+                  rm->lease->claim.slot, group_name(rm), mw_frame_name(f->type), why);
     return end_lost(rm, HTTP_BAD_GATEWAY);
 }
 
@@ -251,8 +252,8 @@ static enum outcome on_broken(struct remote *rm, int rv)
     int begun = rm->ch->chan.state != MW_CHAN_OPEN;
     /* Without its HELLO the worker has not read the request. */
     int unread = !rm->lease->link->peer_known;
-    int again = rv == MW_ECLOSED && !begun && !rm->body_used
-                && (unread || (is_idempotent(r) && !rm->suspect));
+    int again = rv == MW_ECLOSED && !begun && !rm->body_used &&
+                (unread || (is_idempotent(r) && !rm->suspect));
 
     if (again && !unread)
         rm->suspect = 1;
@@ -261,15 +262,15 @@ static enum outcome on_broken(struct remote *rm, int rv)
         return OUT_LOST;
     }
     ap_log_rerror(APLOG_MARK, again ? APLOG_WARNING : APLOG_ERR, 0, r,
-                  "%s: worker %u of group '%s' %s; %s",
-                  rv == MW_ETIMEOUT ? "WSGI0145" : "WSGI0146", rm->lease->claim.slot,
-                  group_name(rm),
+                  "%s: worker %u of group '%s' %s; %s", rv == MW_ETIMEOUT ? "WSGI0145" : "WSGI0146",
+                  rm->lease->claim.slot, group_name(rm),
                   rv == MW_ECLOSED ? "died or closed the connection before the answer was complete"
                   : rv == MW_ETIMEOUT ? "gave no answer within the socket timeout"
                                       : mw_err_text(rv),
-                  again ? "the request is tried on another worker"
-                  : begun ? "the answer is cut"
-                  : rv == MW_ETIMEOUT ? "504" : "502");
+                  again               ? "the request is tried on another worker"
+                  : begun             ? "the answer is cut"
+                  : rv == MW_ETIMEOUT ? "504"
+                                      : "502");
     if (again)
         return OUT_AGAIN;
     return end_lost(rm, rv == MW_ETIMEOUT ? HTTP_GATEWAY_TIME_OUT : HTTP_BAD_GATEWAY);
@@ -309,7 +310,7 @@ static int refuse(struct remote *rm, int rv, int64_t waited_ms)
 int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct mw_endpoint *e,
                     uint8_t *block, size_t n)
 {
-    struct remote rm = { .ch = ch, .t = t, .e = e, .block = block, .block_n = n };
+    struct remote rm = {.ch = ch, .t = t, .e = e, .block = block, .block_n = n};
     const struct mw_spec *spec = &t->group->spec;
     int64_t wait_ms = spec->queue_timeout_ms ? spec->queue_timeout_ms : socket_timeout_ms(t->group);
     enum outcome out = OUT_AGAIN;
