@@ -1,6 +1,7 @@
 /*
- * A response head. Properties: what is accepted has one encoding, the bytes it came from, and when it
- * is written as HTTP/1.1 its lines are exactly its fields.
+ * A response head, final and informational. Properties: what is accepted has one encoding, the bytes it
+ * came from, and when it is written as HTTP/1.1 its lines are exactly its fields; what is accepted as one
+ * of the two is refused as the other.
  */
 #include "check.h"
 #include "rsp.h"
@@ -11,6 +12,18 @@ static void check_line(struct mw_str s)
     CHECK(s.n == 0 || (!memchr(s.p, '\r', s.n) && !memchr(s.p, '\n', s.n) && !memchr(s.p, 0, s.n)));
 }
 
+/* Nothing in an informational response frames the final one. */
+static void check_inform(const struct mw_rsp *r, size_t size)
+{
+    struct mw_str k, v;
+
+    CHECK(r->status == 103 && r->content_length == -1 && size <= MW_RSP_INFORM_MAX);
+    for (struct mw_cur it = r->fields; mw_rsp_next(&it, &k, &v);) {
+        CHECK(!mw_rsp_is_hop_by_hop(k));
+        CHECK(k.n + v.n + 4 <= 8192);
+    }
+}
+
 static void check_accepted(const struct mw_rsp *r, const uint8_t *data, size_t size)
 {
     struct mw_buf b;
@@ -18,7 +31,6 @@ static void check_accepted(const struct mw_rsp *r, const uint8_t *data, size_t s
     uint32_t n = 0;
     unsigned lengths = 0;
 
-    CHECK(r->status >= 200 && r->status <= 999);
     check_line(r->reason);
     mw_buf_init(&b, size);
     size_t at = mw_rsp_begin(&b, r->status, r->reason);
@@ -45,7 +57,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rv = mw_rsp_view(&r, data, size, &fault);
     CHECK(rv == 0 || rv == MW_EPROTO || rv == MW_EINVAL);
     CHECK((rv == MW_EINVAL) == (fault != MW_RSP_FINE));
-    if (rv == 0)
+    if (rv == 0) {
+        CHECK(r.status >= 200 && r.status <= 999);
         check_accepted(&r, data, size);
+    }
+    int inform = mw_rsp_view_inform(&r, data, size, &fault);
+    CHECK(inform == 0 || inform == MW_EPROTO || inform == MW_EINVAL);
+    CHECK((inform == MW_EINVAL) == (fault != MW_RSP_FINE));
+    CHECK(inform != 0 || rv != 0);
+    if (inform == 0) {
+        check_inform(&r, size);
+        check_accepted(&r, data, size);
+    }
     return 0;
 }

@@ -9,7 +9,8 @@ import re
 import struct
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FRAMES = dict(HELLO=1, REQUEST=2, WANT=3, BODY=4, BODY_END=5, ABORT=7, HEAD=8, DATA=9, LOG=12, END=13)
+FRAMES = dict(HELLO=1, REQUEST=2, WANT=3, BODY=4, BODY_END=5, ABORT=7, HEAD=8, DATA=9, INFORM=11, LOG=12, END=13,
+              ASK=14, ALIVE=15)
 
 
 def text(value):
@@ -64,9 +65,10 @@ def specification(preload=(), threads=15, name="blog"):
 ENVIRON = (("REQUEST_METHOD", "POST"), ("PATH_INFO", b"/caf\xc3\xa9"), ("QUERY_STRING", ""))
 FIELDS = (("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Content-Length", "17"))
 EXCHANGE_TO_WORKER = (frame("HELLO", hello()) + frame("REQUEST", request(ENVIRON)) +
-                      frame("BODY", b"hello") + frame("BODY_END", b"\0"))
+                      frame("BODY", b"hello") + frame("BODY_END", b"\0") + frame("ALIVE"))
 EXCHANGE_TO_CHILD = (frame("HELLO", hello()) + frame("LOG", b"\3a line") +
-                     frame("WANT", struct.pack("<I", 4096)) +
+                     frame("WANT", struct.pack("<I", 4096)) + frame("ASK") +
+                     frame("INFORM", head(103, "", (("Link", "</a.css>; rel=preload"),))) +
                      frame("HEAD", head(fields=FIELDS)) + frame("DATA", b"x" * 17) +
                      frame("END", b"\0"))
 
@@ -91,7 +93,9 @@ SEEDS = {
     "rsp": {
         "fields": head(fields=FIELDS),
         "bare": head(204, ""),
-        "early-hints": head(103, "Early Hints"),
+        "early-hints": head(103, "Early Hints", (("Link", "</a.css>; rel=preload"), ("X-Id", "7"))),
+        "early-length": head(103, "", (("Content-Length", "0"),)),
+        "early-connection": head(103, "", (("Connection", "close"),)),
         "two-lengths": head(fields=FIELDS + (("content-length", "17"),)),
         "injection": head(fields=(("X", "a\r\nSet-Cookie: b=c"),)),
         "bad-name": head(fields=(("X Y", ""),)),

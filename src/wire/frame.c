@@ -29,9 +29,11 @@ static const struct kind kinds[] = {
     {"HEAD", 1, MW_RSP_HEAD_MAX},
     {"DATA", 1, MW_FRAME_DATA_MAX},
     {"FILE", 0, -1},
-    {"INFORM", 0, -1},
+    {"INFORM", 1, MW_RSP_INFORM_MAX},
     {"LOG", 1, MW_FRAME_DATA_MAX},
     {"END", 1, 1},
+    {"ASK", 0, 0},
+    {"ALIVE", 0, 0},
 };
 _Static_assert(MW_ARRAY_LEN(kinds) == MW_F_LAST + 1, "one row per type");
 

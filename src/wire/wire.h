@@ -28,13 +28,15 @@ enum mw_frame_type {
     MW_F_HEAD = 8,      /* worker -> child: response head block (rsp.h) */
     MW_F_DATA = 9,      /* worker -> child: response body bytes */
     MW_F_FILE = 10,     /* reserved */
-    MW_F_INFORM = 11,   /* reserved */
+    MW_F_INFORM = 11,   /* worker -> child: informational response block (rsp.h) */
     MW_F_LOG = 12,      /* worker -> child: u8 level, text of one line */
-    MW_F_END = 13       /* worker -> child: u8 enum mw_end */
+    MW_F_END = 13,      /* worker -> child: u8 enum mw_end */
+    MW_F_ASK = 14,      /* worker -> child: is the client still there? */
+    MW_F_ALIVE = 15     /* child -> worker: it has not gone; the other answer is ABORT */
 };
-#define MW_F_LAST MW_F_END
+#define MW_F_LAST MW_F_ALIVE
 
-/* Most bytes of payload that a frame of this type may have; 0 for ABORT; MW_EPROTO if the type
+/* Most bytes of payload that a frame of this type may have; 0 for those without; MW_EPROTO if the type
  * is not one of version 1 (reserved ones included). */
 int64_t mw_frame_limit(unsigned type);
 const char *mw_frame_name(unsigned type);

@@ -20,8 +20,9 @@ static const struct {
     {MW_F_BODY_END, 1, 1, "BODY_END"}, {MW_F_BODY_FILE, 0, -1, "BODY_FILE"},
     {MW_F_ABORT, 0, 0, "ABORT"},       {MW_F_HEAD, 1, 256 << 10, "HEAD"},
     {MW_F_DATA, 1, 65536, "DATA"},     {MW_F_FILE, 0, -1, "FILE"},
-    {MW_F_INFORM, 0, -1, "INFORM"},    {MW_F_LOG, 1, 65536, "LOG"},
-    {MW_F_END, 1, 1, "END"},
+    {MW_F_INFORM, 1, 8192, "INFORM"},  {MW_F_LOG, 1, 65536, "LOG"},
+    {MW_F_END, 1, 1, "END"},           {MW_F_ASK, 0, 0, "ASK"},
+    {MW_F_ALIVE, 0, 0, "ALIVE"},
 };
 
 static void test_frame_01_limits_of_every_type(void **state)
@@ -70,7 +71,7 @@ static void test_frame_02_types_that_are_none(void **state)
             assert_true(got == (int64_t)sizeof bytes || got == MW_EPROTO || got == MW_ELIMIT);
     }
     assert_string_equal(mw_frame_name(0), "unknown");
-    assert_string_equal(mw_frame_name(14), "unknown");
+    assert_string_equal(mw_frame_name(MW_F_LAST + 1), "unknown");
     assert_string_equal(mw_frame_name(UINT32_MAX), "unknown");
     assert_int_equal(mw_frame_limit(UINT32_MAX), MW_EPROTO);
     assert_int_equal(mw_frame_check(MW_F_REQUEST, UINT64_MAX), MW_ELIMIT);
@@ -188,8 +189,11 @@ static void test_frame_05_any_split_gives_the_same_frames(void **state)
     put(&b, MW_F_BODY, text, 1);
     put(&b, MW_F_BODY_END, "", 1);
     put(&b, MW_F_ABORT, NULL, 0);
+    put(&b, MW_F_ALIVE, NULL, 0);
     put(&b, MW_F_WANT, "\1\0\0\0", 4);
     put(&b, MW_F_LOG, "\3hi", 3);
+    put(&b, MW_F_ASK, NULL, 0);
+    put(&b, MW_F_INFORM, text, 99);
     put(&b, MW_F_HEAD, text, 100);
     put(&b, MW_F_DATA, text, sizeof text);
     put(&b, MW_F_END, "", 1);

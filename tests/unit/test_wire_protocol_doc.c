@@ -137,6 +137,37 @@ static void check_head(const uint8_t *p, size_t n)
     mw_buf_fini(&b);
 }
 
+static void check_inform(const uint8_t *p, size_t n)
+{
+    struct mw_str s = payload(p, n, MW_F_INFORM), k, v;
+    struct mw_buf b;
+    struct mw_rsp r;
+
+    assert_int_equal(mw_rsp_view_inform(&r, s.p, s.n, NULL), 0);
+    assert_int_equal(r.status, 103);
+    assert_str(r.reason, "");
+    struct mw_cur it = r.fields;
+    assert_int_equal(mw_rsp_next(&it, &k, &v), 1);
+    assert_str(k, "Link");
+    assert_str(v, "</a.css>");
+    assert_int_equal(mw_rsp_next(&it, &k, &v), 0);
+    mw_buf_init(&b, 1000);
+    sample_rsp_rebuild(&b, &r);
+    assert_int_equal(mw_buf_size(&b), s.n);
+    assert_memory_equal(mw_buf_data(&b), s.p, s.n);
+    mw_buf_fini(&b);
+}
+
+static void check_ask(const uint8_t *p, size_t n)
+{
+    assert_str(payload(p, n, MW_F_ASK), "");
+}
+
+static void check_alive(const uint8_t *p, size_t n)
+{
+    assert_str(payload(p, n, MW_F_ALIVE), "");
+}
+
 static void check_data(const uint8_t *p, size_t n)
 {
     assert_str(payload(p, n, MW_F_DATA), "not here\n");
@@ -201,6 +232,9 @@ static const struct {
     {"body", check_body},
     {"body-end", check_body_end},
     {"abort", check_abort},
+    {"ask", check_ask},
+    {"alive", check_alive},
+    {"inform", check_inform},
     {"head", check_head},
     {"data", check_data},
     {"log", check_log},
@@ -317,8 +351,9 @@ static void test_doc_03_the_table_of_limits_is_true(void **state)
         ROW(MW_FRAME_HDR),       ROW(MW_FRAME_PAYLOAD_MAX), ROW(MW_FRAME_DATA_MAX),
         ROW(MW_BODY_INLINE_MAX), ROW(MW_WANT_MAX),          ROW(MW_LINK_LOG_MAX),
         ROW(MW_REQ_BLOCK_MAX),   ROW(MW_REQ_PAIRS_MAX),     ROW(MW_RSP_HEAD_MAX),
-        ROW(MW_RSP_FIELDS_MAX),  ROW(MW_CTL_MAX),           ROW(MW_CTL_TEXT_MAX),
-        ROW(MW_SPEC_MAX),        ROW(MW_SPEC_LIST_MAX),
+        ROW(MW_RSP_FIELDS_MAX),  ROW(MW_RSP_INFORM_MAX),    ROW(MW_CHAN_INFORMS_MAX),
+        ROW(MW_CTL_MAX),         ROW(MW_CTL_TEXT_MAX),      ROW(MW_SPEC_MAX),
+        ROW(MW_SPEC_LIST_MAX),
     };
     char line[400], name[40];
     unsigned long value;
