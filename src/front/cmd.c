@@ -44,6 +44,50 @@ static const char *bad_option(const cmd_parms *cmd, const struct mw_cmd_options 
                            o->noun, what, o->subject, names_of(cmd->pool, o->rows, o->nrows));
 }
 
+/* A value of MW_OPT_LINES is often itself a pair: KEY="two words". It ends at a blank that is not in
+ * quotes, which stay where they are unless they are around it all. */
+static const char *take_line(const cmd_parms *cmd, const char **line)
+{
+    const char *start = *line;
+    const char *end = start;
+    char quote = 0;
+
+    if (*start == '"' || *start == '\'')
+        return ap_getword_conf(cmd->pool, line);
+    for (; *end && (quote || !apr_isspace(*end)); end++) {
+        if (*end == quote)
+            quote = 0;
+        else if (!quote && (*end == '"' || *end == '\'') && end > start && end[-1] == '=')
+            quote = *end;
+    }
+    *line = end;
+    return apr_pstrmemdup(cmd->pool, start, (apr_size_t)(end - start));
+}
+
+/* Each use of such an option adds a line. No message shows one: it may hold a secret. */
+static const char *add_line(const cmd_parms *cmd, const struct mw_cmd_options *o,
+                            const struct mw_opt *row, const char *value)
+{
+    const char *before = mw_opt_string(row, o->base);
+    char why[200];
+
+    if (mw_opt_set(row, o->base, value, why, sizeof(why)))
+        return mw_cmd_complain(cmd, "Invalid %s for %s%s: it %s", row->name, o->noun, o->subject,
+                               why);
+    if (before)
+        mw_opt_put_string(row, o->base, apr_pstrcat(cmd->pool, before, "\n", value, NULL));
+    return NULL;
+}
+
+/* Whether a word that is no option may be the rest of a value that must not be shown. */
+static int holds_lines(const struct mw_cmd_options *o)
+{
+    for (size_t i = 0; i < o->nrows; i++)
+        if (o->rows[i].type == MW_OPT_LINES && mw_opt_string(&o->rows[i], o->base))
+            return 1;
+    return 0;
+}
+
 /* One `name=value`; the value may be in quotes. */
 static const char *parse_option(const cmd_parms *cmd, const struct mw_cmd_options *o,
                                 const char **line)
@@ -57,12 +101,17 @@ static const char *parse_option(const cmd_parms *cmd, const struct mw_cmd_option
     while (*end && *end != '=' && !apr_isspace(*end))
         end++;
     name = apr_pstrmemdup(cmd->pool, start, (apr_size_t)(end - start));
+    if ((*end != '=' || end == start) && holds_lines(o))
+        return bad_option(cmd, o, "A word after env= is not of the form name=value; a value with "
+                                  "blanks in it must be in quotes");
     if (*end != '=' || end == start)
         return bad_option(cmd, o,
                           apr_psprintf(cmd->pool, "'%s' is not of the form name=value", name));
     *line = end + 1;
-    value = apr_isspace(end[1]) ? "" : ap_getword_conf(cmd->pool, line);
     row = mw_opt_find(o->rows, o->nrows, name);
+    if (row && row->type == MW_OPT_LINES)
+        return add_line(cmd, o, row, take_line(cmd, line));
+    value = apr_isspace(end[1]) ? "" : ap_getword_conf(cmd->pool, line);
     if (!row)
         return bad_option(cmd, o, apr_psprintf(cmd->pool, "There is no option '%s'", name));
     if (mw_opt_set(row, o->base, value, why, sizeof(why)))

@@ -18,6 +18,7 @@
 #include <unixd.h>
 
 #include "identity.h"
+#include "interpreter.h"
 
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
@@ -40,6 +41,7 @@ static struct mw_config *global_of(apr_pool_t *p)
     cfg->imports = apr_array_make(p, 8, sizeof(struct mw_import));
     cfg->remarks = apr_array_make(p, 4, sizeof(const char *));
     cfg->restrict_embedded = -1;
+    mw_opt_defaults(mw_pyopts_rows, mw_pyopts_nrows, &cfg->py);
     apr_pool_userdata_setn(cfg, GLOBAL_KEY, NULL, p);
     return cfg;
 }
@@ -315,6 +317,7 @@ static int finish_group(struct mw_group *g, const struct mw_config *cfg, apr_poo
                         server_rec *s)
 {
     g->spec.server_root = ap_server_root;
+    mw_interpreter_inherit(&g->spec.py, &cfg->py);
     g->spec.log_level = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
     return (geteuid() == 0 ? identify_root(g, p) : identify_plain(g, p)) && check_dirs(g, p) &&
            find_runtime(g, cfg, p) && list_preloads(g, cfg, p);

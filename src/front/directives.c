@@ -16,6 +16,7 @@
 #include "cmd.h"
 #include "dirconf.h"
 #include "identity.h"
+#include "interpreter.h"
 
 /* ---- WSGIDaemonProcess ----------------------------------------------------------------------- */
 
@@ -81,6 +82,15 @@ static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *sp
     return NULL;
 }
 
+static const char *check_environment(const cmd_parms *cmd, const struct mw_spec *spec,
+                                     const char *subject)
+{
+    const char *why = mw_interpreter_check_env(cmd->pool, spec->env);
+
+    return why ? mw_cmd_complain(cmd, "Invalid env for WSGI daemon process%s: %s", subject, why)
+               : NULL;
+}
+
 static void expand_display_name(const cmd_parms *cmd, struct mw_spec *spec)
 {
     if (spec->display_name && strcmp(spec->display_name, "%{GROUP}") == 0)
@@ -95,10 +105,8 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
     const char *err;
 
     (void)dir;
-    mw_opt_defaults(mw_spec_opts, mw_spec_nopts, &g->spec);
+    mw_spec_defaults(&g->spec);
     g->spec.name = ap_getword_conf(cmd->pool, &args);
-    g->spec.uid = -1;
-    g->spec.gid = -1;
     g->server = cmd->server;
     g->where = mw_cmd_where(cmd);
     err = check_group_name(cmd, cfg, g->spec.name);
@@ -108,6 +116,8 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
     err = mw_cmd_options(cmd, &o, args);
     if (!err)
         err = check_identity(cmd, &g->spec, o.subject);
+    if (!err)
+        err = check_environment(cmd, &g->spec, o.subject);
     if (err)
         return err;
     expand_display_name(cmd, &g->spec);
@@ -388,6 +398,7 @@ const command_rec mw_directives[] = {
                   "prefix of a Python installation, or a virtual environment"),
     AP_INIT_TAKE1("WSGIPythonPath", set_python_path, NULL, RSRC_CONF,
                   "directories with ':' between them, for embedded mode"),
+    MW_INTERPRETER_COMMANDS,
     AP_INIT_TAKE1("WSGIRestrictEmbedded", set_restrict_embedded, NULL, RSRC_CONF,
                   "On or Off: no Python in httpd's own processes"),
     AP_INIT_TAKE1("WSGISocketPrefix", set_socket_prefix, NULL, RSRC_CONF,

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <ap_mpm.h>
@@ -90,6 +91,7 @@ static int start(struct mw_embed *e)
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
     ap_get_server_revision(&version);
+    cfg.opts = e->config->py;
     cfg.threads = threads > 0 ? (unsigned)threads : 1;
     cfg.processes = processes > 0 ? (unsigned)processes : 1;
     cfg.server_version[0] = (unsigned)version.major;
@@ -159,6 +161,8 @@ struct mw_embed *mw_embed_create(apr_pool_t *pchild, server_rec *s, const struct
 
     apr_pool_create(&e->pool, pchild);
     e->server = s;
+    if (config->py.eggs) /* now, while the child has one thread */
+        setenv("PYTHON_EGG_CACHE", config->py.eggs, 1);
     e->config = config;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->changed, NULL);

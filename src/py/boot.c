@@ -5,6 +5,7 @@
 #include "boot.h"
 
 #include "errors.h"
+#include "interp.h"
 #include "py.h"
 #include "pyerr.h"
 #include "state.h"
@@ -42,9 +43,15 @@ static const char unboot_text[] =
 static const char atexit_text[] = "import sys\n"
                                   "atexit = sys.modules.get('atexit')\n"
                                   "if atexit:\n"
-                                  "    atexit._run_exitfuncs()\n"
-                                  "sys.stdout.flush()\n"
-                                  "sys.stderr.flush()\n";
+                                  "    atexit._run_exitfuncs()\n";
+
+/* A stream that is restricted, or one of the application's own, may raise. */
+static const char flush_text[] = "import sys\n"
+                                 "for stream in sys.stdout, sys.stderr:\n"
+                                 "    try:\n"
+                                 "        stream.flush()\n"
+                                 "    except Exception:\n"
+                                 "        pass\n";
 
 /* Takes value. 0, or -1 with an exception. */
 static int bind(PyObject *globals, const char *name, PyObject *value)
@@ -95,11 +102,14 @@ int mw_py_boot(struct mw_py_state *st, const struct mw_py_config *cfg)
 void mw_py_unboot(double budget_s)
 {
     PyObject *globals = new_globals();
+    int wanted = mw_py_config()->opts.destroy_interpreter != 0;
 
     if (!globals || bind(globals, "budget", PyFloat_FromDouble(budget_s)) ||
-        run(unboot_text, globals))
+        (wanted && run(unboot_text, globals)))
         mw_py_log_exception(NULL, "WSGI0130", "the end of the threads of an interpreter");
-    if (!globals || run(atexit_text, globals))
+    if (!globals || (wanted && run(atexit_text, globals)))
         mw_py_log_exception(NULL, "WSGI0131", "an atexit function; the process ends all the same");
+    if (globals && run(flush_text, globals))
+        PyErr_Clear();
     Py_XDECREF(globals);
 }

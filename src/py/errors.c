@@ -92,6 +92,13 @@ static struct mw_py_errors *target_of(PyObject *self)
     return me && me->errors ? me->errors : e;
 }
 
+struct mw_py_call *mw_py_errors_current_call(void)
+{
+    struct mw_py_thread *me = mw_py_thread_peek();
+
+    return me && me->errors ? me->errors->call : NULL;
+}
+
 void mw_py_errors_flush(struct mw_py_errors *e)
 {
     flush_part(e);

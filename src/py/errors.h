@@ -22,6 +22,9 @@ extern PyType_Spec mw_py_bytelog_spec;
 struct mw_py_errors *mw_py_errors_create(struct mw_py_state *st, struct mw_py_call *call,
                                          const char *name);
 
+/* The call of the request that the calling thread serves, or NULL. Borrowed. */
+struct mw_py_call *mw_py_errors_current_call(void);
+
 /* Write out a line that has no newline yet; at the end of a request and of the process. */
 void mw_py_errors_flush(struct mw_py_errors *e);
 

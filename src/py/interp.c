@@ -15,7 +15,9 @@
 #include "boot.h"
 #include "gil.h"
 #include "module.h"
+#include "options.h"
 #include "pyerr.h"
+#include "restrict.h"
 #include "state.h"
 
 #define BODY_MAX (1u << 20) /* bytes of a body that is sent after Python is done */
@@ -169,7 +171,9 @@ static int furnish(struct mw_py_interp *in)
     if (!in->module)
         return -1;
     in->st = PyModule_GetState(in->module);
-    return mw_py_boot(in->st, &proc.cfg);
+    if (mw_py_boot(in->st, &proc.cfg) || mw_py_restrict(in->st, &proc.cfg.opts))
+        return -1;
+    return mw_py_options_apply(&proc.cfg.opts);
 }
 
 static struct mw_py_interp *new_interp(struct mw_str name)
@@ -227,10 +231,11 @@ static void publish(struct mw_py_interp *in)
 static int make_sub(struct mw_py_interp *in, char *why, size_t why_cap)
 {
     PyThreadState *before = PyThreadState_Get();
-    PyThreadState *ts = Py_NewInterpreter();
+    const char *failure = NULL;
+    PyThreadState *ts = mw_py_options_new_interpreter(&proc.cfg.opts, &failure);
 
     if (!ts) {
-        snprintf(why, why_cap, "Py_NewInterpreter failed");
+        snprintf(why, why_cap, "%s", failure);
         PyThreadState_Swap(before);
         return MW_ENOMEM;
     }
@@ -328,10 +333,12 @@ int mw_py_proc_init(const struct mw_py_config *cfg)
         own->process_group = "";
     if (!own->server_banner)
         own->server_banner = "";
+    own->opts.eggs = NULL;
     if (pthread_atfork(NULL, NULL, note_fork))
         return MW_ENOMEM;
     if (copy_text(&own->home) || copy_text(&own->path) || copy_text(&own->cwd_path) ||
-        copy_text(&own->process_group) || copy_text(&own->server_banner))
+        copy_text(&own->process_group) || copy_text(&own->server_banner) ||
+        copy_text(&own->opts.warnings))
         return MW_ENOMEM;
     return pthread_key_create(&proc.thread_key, thread_ends) ? MW_ENOMEM : 0;
 }

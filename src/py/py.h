@@ -12,8 +12,9 @@
 #define MW_PY_H
 
 #include "chan.h"
+#include "pyopts.h"
 
-#define MW_PY_ABI 1u
+#define MW_PY_ABI 2u
 #define MW_PY_SYMBOL "mw_py_runtime" /* const struct mw_py_runtime, the plugin's only symbol */
 
 struct mw_py_config {
@@ -27,6 +28,7 @@ struct mw_py_config {
                                   runs in the main interpreter under its own name (daemons) */
     unsigned server_version[3]; /* httpd's, for apache.version */
     const char *server_banner;  /* for apache.description */
+    struct mw_pyopts opts;      /* eggs is the caller's to put into the environment */
     /* Lines with no request to belong to: warnings at start, background threads. */
     void (*log)(void *ctx, int level, const char *line, size_t n);
     void *log_ctx;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "advice.h"
 #include "gil.h"
 #include "start.h"
 
@@ -134,6 +135,7 @@ static void log_traceback(struct mw_py_call *call, const struct raised *e)
         mw_py_log_text_nogil(call, MW_LOG_ERR, PyBytes_AS_STRING(bytes),
                              (size_t)PyBytes_GET_SIZE(bytes));
     }
+    mw_py_advise(call, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
 }
 

@@ -17,6 +17,7 @@
 #include "interp.h"
 #include "load.h"
 #include "module.h"
+#include "options.h"
 #include "prefix.h"
 #include "py.h"
 #include "pyerr.h"
@@ -51,7 +52,7 @@ static PyStatus preinitialize(const struct mw_py_config *cfg)
     pre.coerce_c_locale = 0;
     pre.coerce_c_locale_warn = 0;
     if (!getenv("PYTHONUTF8"))
-        pre.utf8_mode = 1;
+        pre.utf8_mode = cfg->opts.utf8 != 0;
     if (cfg->process_group[0] == '\0')
         pre.configure_locale = 0;
     return Py_PreInitialize(&pre);
@@ -74,6 +75,8 @@ static PyStatus configure(PyConfig *config, const struct mw_py_prefix *prefix)
         st = set_string(config, &config->program_name, prefix->program);
     if (!PyStatus_Exception(st))
         st = set_string(config, &config->home, prefix->home);
+    if (!PyStatus_Exception(st))
+        st = mw_py_options_configure(config, &mw_py_config()->opts);
     return st;
 }
 
@@ -142,6 +145,7 @@ static int runtime_start(const struct mw_py_config *cfg, char *why, size_t why_c
     if (PyStatus_Exception(st))
         return failed(st, cfg->home, why, why_cap);
     give_back_sigint();
+    mw_py_options_remark(&cfg->opts);
     mw_py_dump_prepare();
     if (mw_py_interp_adopt_main() == 0)
         return 0;

@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "filewrap.h"
 #include "input.h"
+#include "restrict.h"
 #include "start.h"
 
 static int make_type(PyTypeObject **out, PyObject *module, PyType_Spec *spec)
@@ -35,6 +36,7 @@ int mw_py_state_init(struct mw_py_state *st, PyObject *module)
         make_type(&st->input_type, module, &mw_py_input_spec) ||
         make_type(&st->errors_type, module, &mw_py_errors_spec) ||
         make_type(&st->bytelog_type, module, &mw_py_bytelog_spec) ||
+        make_type(&st->restricted_type, module, &mw_py_restricted_spec) ||
         make_type(&st->filewrap_type, module, &mw_py_filewrap_spec))
         return -1;
     return mw_py_environ_init(&st->environ, (PyObject *)st->filewrap_type);
@@ -46,6 +48,7 @@ int mw_py_state_traverse(struct mw_py_state *st, visitproc visit, void *arg)
     Py_VISIT(st->input_type);
     Py_VISIT(st->errors_type);
     Py_VISIT(st->bytelog_type);
+    Py_VISIT(st->restricted_type);
     Py_VISIT(st->filewrap_type);
     return mw_py_environ_traverse(&st->environ, visit, arg);
 }
@@ -56,6 +59,7 @@ void mw_py_state_clear(struct mw_py_state *st)
     Py_CLEAR(st->input_type);
     Py_CLEAR(st->errors_type);
     Py_CLEAR(st->bytelog_type);
+    Py_CLEAR(st->restricted_type);
     Py_CLEAR(st->filewrap_type);
     for (int i = 0; i < MW_N_COUNT; i++)
         Py_CLEAR(st->name[i]);

@@ -27,12 +27,13 @@ enum mw_name {
 };
 
 struct mw_py_state {
-    PyTypeObject *call_type;     /* start.c: start_response */
-    PyTypeObject *input_type;    /* input.c: wsgi.input */
-    PyTypeObject *errors_type;   /* errors.c: wsgi.errors, sys.stderr, sys.stdout */
-    PyTypeObject *bytelog_type;  /* errors.c: their .buffer */
-    PyTypeObject *filewrap_type; /* filewrap.c: mod_wsgi.FileWrapper */
-    PyObject *name[MW_N_COUNT];  /* interned */
+    PyTypeObject *call_type;       /* start.c: start_response */
+    PyTypeObject *input_type;      /* input.c: wsgi.input */
+    PyTypeObject *errors_type;     /* errors.c: wsgi.errors, sys.stderr, sys.stdout */
+    PyTypeObject *bytelog_type;    /* errors.c: their .buffer */
+    PyTypeObject *restricted_type; /* restrict.c: sys.stdin, sys.stdout, when restricted */
+    PyTypeObject *filewrap_type;   /* filewrap.c: mod_wsgi.FileWrapper */
+    PyObject *name[MW_N_COUNT];    /* interned */
     struct mw_py_environ environ;
 };
 

@@ -29,6 +29,7 @@
 #include "sandbox.h"
 #include "spec.h"
 #include "stderr_log.h"
+#include "variables.h"
 
 #define IDENTITY_ENV "MW_WORKER" /* "group slot incarnation", decimal; super/spawn.c sets it */
 #define SOCKET_TIMEOUT_MS 300000 /* if the specification leaves it to httpd, whose own is shorter */
@@ -205,7 +206,9 @@ static int find_groups(struct worker *w, char *why, size_t cap)
 
 static int set_environment(struct worker *w, char *why, size_t cap)
 {
-    return mw_sandbox_environment(&w->sandbox, why, cap);
+    int rv = mw_sandbox_environment(&w->sandbox, why, cap);
+
+    return rv ? rv : mw_variables_set(&w->spec, why, cap);
 }
 
 static int enter_chroot(struct worker *w, char *why, size_t cap)
@@ -266,8 +269,11 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                                   (unsigned)(spec->server_version >> 8 & 0xff),
                                                   (unsigned)(spec->server_version & 0xff)},
                                .server_banner = spec->server_banner ? spec->server_banner : "",
+                               .opts = spec->py,
                                .log = python_line};
 
+    if (mw_variables_other_encoding(spec))
+        cfg.opts.utf8 = 0;
     why[0] = '\0';
     int rv = w->runtime->start(&cfg, why, cap);
     if (rv && !why[0])

@@ -54,7 +54,7 @@ void rig_log_clear(void)
 
 struct mw_py_config rig_config(void)
 {
-    return (struct mw_py_config){
+    struct mw_py_config cfg = {
         .process_group = "",
         .threads = 7,
         .processes = 3,
@@ -62,6 +62,9 @@ struct mw_py_config rig_config(void)
         .server_banner = "Apache/2.4.57 (Test)",
         .log = keep_line,
     };
+
+    mw_opt_defaults(mw_pyopts_rows, mw_pyopts_nrows, &cfg.opts);
+    return cfg;
 }
 
 const char *rig_app(const char *name)
