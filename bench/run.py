@@ -262,7 +262,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=3, help="of load for each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", type=lambda text: text.split(","), default=[],
-                        help="embedded, daemon 1x15, daemon 3x5, debian embedded, debian daemon, uwsgi")
+                        help="embedded, daemon 1x15, daemon 3x5, debian embedded, debian daemon, "
+                             "uwsgi")
     options = parser.parse_args()
     if options.seconds < 1 or options.rounds < 1:
         parser.error("--seconds and --rounds take numbers from 1")

@@ -1,4 +1,4 @@
-"""An httpd of our own: its folder, configuration, start and stop. Used by ./dev serve and ./dev bench."""
+"""An httpd of our own: its folder, configuration, start and stop; for ./dev serve and ./dev bench."""
 
 import ctypes
 import os
@@ -43,11 +43,11 @@ def server_user():
         import grp
 
         return name, grp.getgrgid(entry.pw_gid).gr_name
-    raise Failure("there is no user www-data, apache, daemon or nobody to drop root's privileges to")
+    raise Failure("root needs a user to become: www-data, apache, daemon or nobody; there is none")
 
 
 def barrier(path):
-    """The first folder on the way to `path`, or path itself, that other users may not enter or read."""
+    """The first folder on the way to `path`, or path itself, that is closed to other users."""
     whole = os.path.realpath(path)
     parts = whole.split("/")
     for depth in range(1, len(parts) + 1):
@@ -121,7 +121,7 @@ def free_port():
 
 
 class Httpd:
-    """One httpd under `folder`; `modules` are names like alias, `body` is the rest of its configuration."""
+    """One httpd under `folder`; modules have names like alias, body is its own configuration."""
 
     def __init__(self, facts, folder, port, modules, body, mpm="event"):
         self.program = facts["HTTPD"]
@@ -158,7 +158,7 @@ class Httpd:
             file.write("\n".join(lines) + "\n\n" + body)
 
     def start(self, output, env=None):
-        """In a session of its own, so that a Ctrl-C at the terminal reaches us alone; it ends with us."""
+        """In a session of its own, so that a Ctrl-C reaches us alone; it ends with us."""
         libc = ctypes.CDLL(None)
 
         def with_us():

@@ -13,7 +13,8 @@ import threading
 import instance
 from instance import Failure, TOP
 
-COPY_FILES, COPY_BYTES = 2000, 64 << 20  # what is copied of an application that www-data cannot read
+# What is copied at most of an application that the server's user may not read.
+COPY_FILES, COPY_BYTES = 2000, 64 << 20
 
 CONFIG = """\
 LoadModule wsgi_module {build}/mod_wsgi.so
@@ -100,7 +101,7 @@ def module_file(name, folder):
 
 
 class Place:
-    """Where the server lives: build/serve, or a folder in /var/tmp when root's tree is closed to others."""
+    """Where the server lives: build/serve, or in /var/tmp where root's tree is closed to others."""
 
     def __init__(self, build):
         self.folder = os.path.join(build, "serve")
@@ -114,7 +115,7 @@ class Place:
         return os.path.join(self.folder, *parts)
 
     def readable(self, source, probe, name):
-        """`source`, or a fresh copy of it if the server's user may not read the file `probe` in it."""
+        """`source`, or a fresh copy if the server's user may not read the file `probe` in it."""
         if not self.user or not (instance.barrier(source) or instance.barrier(probe)):
             return source
         files = tree(source)
@@ -177,7 +178,7 @@ def mysite(place, facts, options):
         shutil.chown(data, *place.user)
     script = place.path("django.wsgi")
     with open(script, "w", encoding="utf-8") as file:
-        file.write('"""Written by ./dev serve: the site\'s own script, told where its data is."""\n\n'
+        file.write('"""Written by ./dev serve: the site\'s script, told where its data is."""\n\n'
                    "import os\nimport sys\n\n"
                    "sys.path.insert(0, %r)\n"
                    'os.environ["MYSITE_DATA"] = %r\n'
@@ -281,7 +282,8 @@ def serve(options):
     place = Place(build)
     site, about = application(place, options) if options.app else mysite(place, facts, options)
     body = CONFIG.format(build=instance.copy_products(build, place.folder), site=site)
-    httpd = instance.Httpd(facts, place.folder, options.port, ["alias"] + ([] if options.app else ["mime"]), body,
+    modules = ["alias"] if options.app else ["alias", "mime"]
+    httpd = instance.Httpd(facts, place.folder, options.port, modules, body,
                            os.environ.get("MPM", "event"))
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
