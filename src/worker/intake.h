@@ -16,6 +16,7 @@
 struct mw_conn {
     struct mw_link link;
     struct mw_chan_sock sock;
+    unsigned turns; /* atomic: what a thread did with it happens before what the next one does */
 };
 
 struct mw_intake {

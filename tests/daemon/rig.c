@@ -218,6 +218,8 @@ void rig_stopped(struct rig *r, int how_long_ms)
 
 void rig_fini(struct rig *r)
 {
+    if (rig_logged(r, "Sanitizer") || rig_logged(r, "runtime error:"))
+        fail_msg("a sanitizer reports:\n%s", rig_log(r));
     for (unsigned g = 0; g < r->ngroups; g++)
         mw_board_destroy(&r->groups[g].board);
     for (int i = 0; i < 2; i++) {

@@ -751,11 +751,15 @@ static void test_daemon_43_under_load_only_the_killed_lose_requests(void **state
 
 /* -- replacement -- */
 
-static void touch(struct rig *r, char *path, size_t cap)
+static void script_of(const struct rig *r, char *path, size_t cap)
+{
+    snprintf(path, cap, "%s/app.wsgi", r->dir);
+}
+
+static void touch(const char *path)
 {
     struct timespec t[2];
 
-    snprintf(path, cap, "%s/app.wsgi", r->dir);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     clock_gettime(CLOCK_REALTIME, &t[0]);
@@ -773,13 +777,14 @@ static void test_daemon_50_a_changed_script_replaces_the_process(void **state)
     (void)state;
     rig_init(&r, fake());
     rig_start_ready(&r);
-    touch(&r, script, sizeof script);
+    script_of(&r, script, sizeof script);
+    touch(script);
     pid_t first = ask_pid(&r, MW_REQ_RELOAD, script);
     assert_int_equal(ask_pid(&r, MW_REQ_RELOAD, script), first);
     poll(NULL, 0, 1100); /* a place is not replaced more often than once per second */
     start_asker(&k, &r, "sleep", "1500", 1);
     poll(NULL, 0, 200);
-    touch(&r, script, sizeof script);
+    touch(script);
     uint64_t start = mw_clock_ms();
     pid_t second = ask_pid(&r, MW_REQ_RELOAD, script);
     assert_int_not_equal(second, first);
@@ -805,7 +810,8 @@ static void test_daemon_51_no_request_is_lost_in_replacements(void **state)
     rig_init(&r, fake());
     r.spec[0].processes = 2;
     rig_start_ready(&r);
-    touch(&r, script, sizeof script);
+    script_of(&r, script, sizeof script);
+    touch(script);
     for (int i = 0; i < 4; i++) {
         k[i] = (struct asker){
             .r = &r,
@@ -815,7 +821,7 @@ static void test_daemon_51_no_request_is_lost_in_replacements(void **state)
     }
     for (int i = 0; i < 3; i++) {
         poll(NULL, 0, 60);
-        touch(&r, script, sizeof script);
+        touch(script);
     }
     for (int i = 0; i < 4; i++) {
         pthread_join(k[i].id, NULL);
