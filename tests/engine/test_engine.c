@@ -1447,6 +1447,7 @@ static void test_threads_01_many_at_once(void **state)
 
 struct loader {
     pthread_t thread;
+    unsigned flags;
     const char *path;
     char answer[16];
 };
@@ -1457,6 +1458,7 @@ static void *load_one(void *arg)
     struct chan_mem m;
 
     rig_request(&m, l->path, "application");
+    m.head.flags |= l->flags;
     m.check_gil = 0;
     chan_mem_open(&m);
     rig_runtime()->serve(&m.chan);
@@ -1465,13 +1467,8 @@ static void *load_one(void *arg)
     return NULL;
 }
 
-/* Eight requests find the script not loaded: it is imported once, and meanwhile others are served.
- */
-static void test_threads_02_one_import_for_all(void **state)
+static void make_slow_script(struct folder *f, long second)
 {
-    struct folder *f = *state;
-    struct loader l[8];
-
     make_script(f->path, sizeof f->path, f->dir,
                 "import sys, time\n"
                 "sys.imports_seen = getattr(sys, 'imports_seen', 0) + 1\n"
@@ -1479,21 +1476,46 @@ static void test_threads_02_one_import_for_all(void **state)
                 "def application(environ, start_response):\n"
                 "    start_response('200 OK', [])\n"
                 "    return [b'%d' % sys.imports_seen]\n");
-    for (size_t i = 0; i < MW_ARRAY_LEN(l); i++) {
+    touch(f->path, second);
+}
+
+static void start_loaders(struct loader *l, size_t n, struct folder *f)
+{
+    for (size_t i = 0; i < n; i++) {
         l[i].path = f->path;
+        l[i].flags = MW_REQ_RELOAD;
         assert_int_equal(pthread_create(&l[i].thread, NULL, load_one, &l[i]), 0);
     }
+}
+
+static void join_loaders(struct loader *l, size_t n, const char *answer)
+{
+    for (size_t i = 0; i < n; i++) {
+        pthread_join(l[i].thread, NULL);
+        assert_string_equal(l[i].answer, answer);
+    }
+}
+
+/* Eight requests find the script not loaded, then changed: it is imported once each time, and
+ * meanwhile others are served. */
+static void test_threads_02_one_import_for_all(void **state)
+{
+    struct folder *f = *state;
+    struct loader l[8];
     struct timespec before, after;
+
+    make_slow_script(f, 1000);
+    start_loaders(l, MW_ARRAY_LEN(l), f);
     clock_gettime(CLOCK_MONOTONIC, &before);
     check_row("output.py",
               &(struct row){"late_start", 0, MW_END_COMPLETE, 200, "late", NULL, NULL, {0}});
     clock_gettime(CLOCK_MONOTONIC, &after);
     assert_true((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 <
                 400);
-    for (size_t i = 0; i < MW_ARRAY_LEN(l); i++) {
-        pthread_join(l[i].thread, NULL);
-        assert_string_equal(l[i].answer, "1");
-    }
+    join_loaders(l, MW_ARRAY_LEN(l), "1");
+    touch(f->path, 2000);
+    start_loaders(l, MW_ARRAY_LEN(l), f);
+    join_loaders(l, MW_ARRAY_LEN(l), "2");
 }
 
 static long resident_kb(void)
