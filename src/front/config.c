@@ -44,6 +44,7 @@ static struct mw_config *global_of(apr_pool_t *p)
     mw_opt_defaults(mw_pyopts_rows, mw_pyopts_nrows, &cfg->py);
     apr_pool_userdata_setn(cfg, GLOBAL_KEY, NULL, p);
     return cfg;
+    cfg->case_sensitivity = -1;
 }
 
 void *mw_config_create_server(apr_pool_t *p, server_rec *s)
@@ -78,6 +79,11 @@ void *mw_config_create_dir(apr_pool_t *p, char *dir)
     conf->chunked_request = -1;
     return conf;
 }
+    conf->error_override = -1;
+    conf->pass_apache_request = -1;
+    conf->enable_sendfile = -1;
+    conf->ignore_activity = -1;
+    conf->map_head = MW_MAP_UNSET;
 
 static struct mw_setting merge_setting(struct mw_setting base, struct mw_setting add)
 {
@@ -91,6 +97,39 @@ static int merge_flag(int base, int add)
 
 void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
 {
+static const struct mw_handler_script *find_handler(const apr_array_header_t *list,
+                                                    const char *name)
+{
+    for (int i = 0; list && i < list->nelts; i++) {
+        const struct mw_handler_script *h = &APR_ARRAY_IDX(list, i, struct mw_handler_script);
+        if (strcmp(h->handler, name) == 0)
+            return h;
+    }
+    return NULL;
+}
+
+/* Those of add, and those of base that have another name. */
+static apr_array_header_t *merge_handlers(apr_pool_t *p, apr_array_header_t *base,
+                                          apr_array_header_t *add)
+{
+    apr_array_header_t *list;
+
+    if (!base || !add)
+        return add ? add : base;
+    list = apr_array_copy(p, add);
+    for (int i = 0; i < base->nelts; i++) {
+        const struct mw_handler_script *h = &APR_ARRAY_IDX(base, i, struct mw_handler_script);
+        if (!find_handler(add, h->handler))
+            APR_ARRAY_PUSH(list, struct mw_handler_script) = *h;
+    }
+    return list;
+}
+
+const struct mw_handler_script *mw_config_handler(const struct mw_dir_conf *dir, const char *name)
+{
+    return find_handler(dir->handlers, name);
+}
+
     const struct mw_dir_conf *b = base;
     const struct mw_dir_conf *a = add;
     struct mw_dir_conf *conf = apr_palloc(p, sizeof(*conf));
@@ -103,6 +142,13 @@ void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
     conf->chunked_request = merge_flag(b->chunked_request, a->chunked_request);
     conf->trusted_headers = a->trusted_headers ? a->trusted_headers : b->trusted_headers;
     conf->trusted_proxies = a->trusted_proxies ? a->trusted_proxies : b->trusted_proxies;
+    conf->error_override = merge_flag(b->error_override, a->error_override);
+    conf->pass_apache_request = merge_flag(b->pass_apache_request, a->pass_apache_request);
+    conf->enable_sendfile = merge_flag(b->enable_sendfile, a->enable_sendfile);
+    conf->ignore_activity = merge_flag(b->ignore_activity, a->ignore_activity);
+    conf->map_head = merge_flag(b->map_head, a->map_head);
+    conf->restrict_process = a->restrict_process ? a->restrict_process : b->restrict_process;
+    conf->handlers = merge_handlers(p, b->handlers, a->handlers);
     return conf;
 }
 
@@ -256,7 +302,7 @@ static int find_runtime(struct mw_group *g, const struct mw_config *cfg, apr_poo
         spec->python_home = cfg->python_home.value;
         from = apr_psprintf(p, " (WSGIPythonHome at %s)", cfg->python_home.where);
     }
-    spec->runtime = mw_config_runtime(p, outside(spec, p, spec->python_home), &why);
+    spec->runtime = mw_config_runtime(p, spec->chroot ? spec->chroot : "", spec->python_home, &why);
     if (!spec->runtime)
         return refuse(g, "WSGI0605", apr_pstrcat(p, why, from, NULL));
     return 1;
@@ -327,7 +373,7 @@ static int check_python_home(const struct mw_config *cfg, apr_pool_t *p, server_
 {
     const char *why;
 
-    if (!cfg->python_home.value || mw_config_runtime(p, cfg->python_home.value, &why))
+    if (!cfg->python_home.value || mw_config_runtime(p, "", cfg->python_home.value, &why))
         return 1;
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                  "WSGI0605: WSGIPythonHome (%s): %s; httpd does not start", cfg->python_home.where,

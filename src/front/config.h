@@ -37,7 +37,20 @@ struct mw_alias {
     int pass_authorization; /* enum mw_pass_auth; MW_PASS_UNSET */
 };
 
+/* A WSGIHandlerScript: the script that answers what httpd gives this handler. */
+struct mw_handler_script {
+    const char *handler;
+    const char *script; /* absolute path */
+    struct mw_setting process_group;
+    struct mw_setting application_group;
+    int pass_authorization; /* enum mw_pass_auth */
+};
+
 enum mw_pass_auth { MW_PASS_UNSET = -1, MW_PASS_OFF = 0, MW_PASS_ON = 1, MW_PASS_AUTO = 2 };
+
+/* Whether applications see HEAD as GET. MW_MAP_AUTO: where an output filter needs the body to make
+ * the header. */
+enum mw_map_head { MW_MAP_UNSET = -1, MW_MAP_OFF = 0, MW_MAP_ON = 1, MW_MAP_AUTO = 2 };
 
 /* A script to import when a process starts. */
 struct mw_import {
@@ -57,6 +70,7 @@ struct mw_config {
     const char *python_path;       /* ':'-separated or NULL */
     struct mw_pyopts py;           /* eggs and switch interval: of embedded mode */
     int restrict_embedded;         /* -1: not set */
+    int case_sensitivity;          /* -1: not set */
     apr_array_header_t *remarks;   /* const char *: logged at info by mw_config_finish */
     int finished;                  /* mw_config_finish said OK already */
 };
@@ -73,9 +87,16 @@ struct mw_dir_conf {
     struct mw_setting process_group;
     struct mw_setting application_group;
     struct mw_setting callable;
-    int pass_authorization;                  /* enum mw_pass_auth */
-    int script_reloading;                    /* -1: not set */
-    int chunked_request;                     /* -1: not set */
+    int pass_authorization; /* enum mw_pass_auth */
+    int script_reloading;   /* -1: not set */
+    int chunked_request;    /* -1: not set, as those below */
+    int error_override;
+    int pass_apache_request;
+    int enable_sendfile;
+    int ignore_activity;
+    int map_head;                            /* enum mw_map_head */
+    apr_array_header_t *restrict_process;    /* const char *: groups; NULL: not set */
+    apr_array_header_t *handlers;            /* struct mw_handler_script; NULL: none */
     struct mw_trust_listed *trusted_headers; /* NULL: not set */
     apr_array_header_t *trusted_proxies;     /* struct mw_trust_net; NULL: not set */
 };
@@ -90,6 +111,9 @@ void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add);
 struct mw_server_conf *mw_config_server(server_rec *s);
 struct mw_dir_conf *mw_config_dir(request_rec *r);
 struct mw_config *mw_config_global(server_rec *s);
+
+/* The definition of a handler of that name in this directory, or NULL. */
+const struct mw_handler_script *mw_config_handler(const struct mw_dir_conf *dir, const char *name);
 
 /* The group of that name, or NULL. */
 const struct mw_group *mw_config_group(const struct mw_config *cfg, const char *name);
@@ -109,9 +133,14 @@ int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s);
 /* Path of a file that was built with the module and lies beside it, e.g. "wsgi-worker". */
 const char *mw_config_beside(apr_pool_t *p, const char *file);
 
-/* The runtime plugin for a Python home (NULL: the default Python of the build). On failure NULL
+/* The runtime plugin for a Python home (NULL: the default Python of the build), seen from root: "",
+ * or the directory that will be the process's root. On failure NULL
  * and *why is a sentence: which file is missing and how to build it, or what is wrong with the
  * home. */
-const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why);
+const char *mw_config_runtime(apr_pool_t *p, const char *root, const char *home, const char **why);
+
+/* The files that a process with this Python home must be able to read, NULL at the end, as it sees
+ * them; root: "", or the directory that will be its root. */
+const char *const *mw_config_home_files(apr_pool_t *p, const char *root, const char *home);
 
 #endif

@@ -40,6 +40,118 @@ const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg)
     return mw_cmd_pass_auth(cmd, arg, &conf->pass_authorization);
 }
 
+const struct mw_dirconf_idle mw_dirconf_pass_request = {
+    offsetof(struct mw_dir_conf, pass_apache_request),
+    "applications get no pointer into httpd, apache.request_rec is never set"};
+const struct mw_dirconf_idle mw_dirconf_sendfile = {
+    offsetof(struct mw_dir_conf, enable_sendfile),
+    "what wsgi.file_wrapper returns is read and sent in blocks"};
+const struct mw_dirconf_idle mw_dirconf_activity = {
+    offsetof(struct mw_dir_conf, ignore_activity),
+    "processes are not restarted for inactivity, so no request keeps them from it"};
+
+const char *mw_dirconf_idle_flag(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const struct mw_dirconf_idle *row = cmd->info;
+    int *value = (int *)((char *)dir + row->off);
+    const char *err = mw_cmd_flag(cmd, arg, value);
+
+    if (!err && *value)
+        mw_cmd_remark(cmd, row->why);
+    return err;
+}
+
+const char *mw_dirconf_map_head(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const struct {
+        const char *name;
+        enum mw_map_head value;
+    } rows[] = {{"Off", MW_MAP_OFF}, {"On", MW_MAP_ON}, {"Auto", MW_MAP_AUTO}};
+    struct mw_dir_conf *conf = dir;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        if (ap_cstr_casecmp(arg, rows[i].name) == 0) {
+            conf->map_head = rows[i].value;
+            return NULL;
+        }
+    }
+    return apr_psprintf(cmd->pool, "%s must be one of: Off | On | Auto; '%s' is none of them",
+                        cmd->cmd->name, arg);
+}
+
+const char *mw_dirconf_restrict_process(cmd_parms *cmd, void *dir, const char *arg)
+{
+    struct mw_dir_conf *conf = dir;
+
+    if (!conf->restrict_process)
+        conf->restrict_process = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    APR_ARRAY_PUSH(conf->restrict_process, const char *) = mw_cmd_group(arg);
+    return NULL;
+}
+
+/* ---- WSGIHandlerScript ----------------------------------------------------------------------- */
+
+struct handler_options {
+    const char *process_group;
+    const char *application_group;
+    const char *pass_authorization;
+};
+
+static const struct mw_opt handler_opts[] = {
+    {"process-group", MW_OPT_STR, offsetof(struct handler_options, process_group), 0, 0, 0,
+     "Daemon process group; %{GLOBAL}: embedded."},
+    {"application-group", MW_OPT_STR, offsetof(struct handler_options, application_group), 0, 0, 0,
+     "Application group; %{GLOBAL}: main interpreter."},
+    {"pass-authorization", MW_OPT_STR, offsetof(struct handler_options, pass_authorization), 0, 0,
+     0, "On, Off or Auto."},
+};
+
+/* A second definition in one scope replaces the first. */
+static void define_handler(apr_pool_t *p, struct mw_dir_conf *conf,
+                           const struct mw_handler_script *h)
+{
+    struct mw_handler_script *old;
+
+    if (!conf->handlers)
+        conf->handlers = apr_array_make(p, 2, sizeof(struct mw_handler_script));
+    old = (struct mw_handler_script *)mw_config_handler(conf, h->handler);
+    if (!old)
+        old = apr_array_push(conf->handlers);
+    *old = *h;
+}
+
+const char *mw_dirconf_handler_script(cmd_parms *cmd, void *dir, const char *args)
+{
+    struct handler_options opts = {0};
+    const struct mw_cmd_options o = {handler_opts, MW_ARRAY_LEN(handler_opts), &opts,
+                                     "WSGI handler script", ""};
+    struct mw_handler_script h = {.pass_authorization = MW_PASS_UNSET};
+    const char *path, *err;
+
+    h.handler = ap_getword_conf(cmd->pool, &args);
+    path = ap_getword_conf(cmd->pool, &args);
+    if (!*h.handler)
+        return mw_cmd_complain(cmd, "Name for handler script not supplied. The first argument is "
+                                    "the name of the handler");
+    if (!*path)
+        return mw_cmd_complain(cmd, "Location of handler script not supplied. The second argument "
+                                    "is the path of the script");
+    h.script = mw_cmd_path(cmd, path);
+    if (!h.script)
+        return mw_cmd_complain(cmd, "The path of the script, '%s', is invalid", path);
+    err = mw_cmd_options(cmd, &o, args);
+    if (!err && opts.pass_authorization)
+        err = mw_cmd_pass_auth(cmd, opts.pass_authorization, &h.pass_authorization);
+    if (err)
+        return err;
+    h.process_group = mw_cmd_setting(cmd, opts.process_group, 1);
+    h.application_group = mw_cmd_setting(cmd, opts.application_group, 1);
+    define_handler(cmd->pool, dir, &h);
+    return NULL;
+}
+
+/* ---- WSGITrustedProxyHeaders, WSGITrustedProxies ---------------------------------------------- */
+
 const char *mw_dirconf_trusted_header(cmd_parms *cmd, void *dir, const char *arg)
 {
     struct mw_dir_conf *conf = dir;

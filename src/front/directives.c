@@ -305,6 +305,14 @@ static const char *set_restrict_embedded(cmd_parms *cmd, void *dir, const char *
     return err ? err : mw_cmd_flag(cmd, arg, &mw_config_global(cmd->server)->restrict_embedded);
 }
 
+static const char *set_case_sensitivity(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    return err ? err : mw_cmd_flag(cmd, arg, &mw_config_global(cmd->server)->case_sensitivity);
+}
+
 /* Directives of mod_wsgi 6.0.5 that ask for what is done another way here: checked, said, not
  * used. */
 
@@ -390,6 +398,20 @@ const command_rec mw_directives[] = {
                   "On or Off: reload scripts that changed"),
     AP_INIT_TAKE1("WSGIChunkedRequest", mw_dirconf_flag, DIR_FIELD(chunked_request), OR_FILEINFO,
                   "On or Off: accept request bodies of unknown length"),
+    AP_INIT_TAKE1("WSGIErrorOverride", mw_dirconf_flag, DIR_FIELD(error_override), OR_FILEINFO,
+                  "On or Off: httpd's own pages for 4xx and 5xx of applications"),
+    AP_INIT_TAKE1("WSGIMapHEADToGET", mw_dirconf_map_head, NULL, OR_FILEINFO,
+                  "On, Off, or Auto: where an output filter needs the body"),
+    AP_INIT_ITERATE("WSGIRestrictProcess", mw_dirconf_restrict_process, NULL, OR_SECTIONS,
+                    "names of the process groups that may be used, %{GLOBAL}: embedded"),
+    AP_INIT_RAW_ARGS("WSGIHandlerScript", mw_dirconf_handler_script, NULL, OR_SECTIONS,
+                     "name of the handler, path of the script, options"),
+    AP_INIT_TAKE1("WSGIPassApacheRequest", mw_dirconf_idle_flag, TEXT(&mw_dirconf_pass_request),
+                  OR_SECTIONS, "accepted, without effect"),
+    AP_INIT_TAKE1("WSGIEnableSendfile", mw_dirconf_idle_flag, TEXT(&mw_dirconf_sendfile),
+                  OR_FILEINFO, "On or Off"),
+    AP_INIT_TAKE1("WSGIIgnoreActivity", mw_dirconf_idle_flag, TEXT(&mw_dirconf_activity),
+                  OR_FILEINFO, "On or Off"),
     AP_INIT_ITERATE("WSGITrustedProxyHeaders", mw_dirconf_trusted_header, NULL, OR_FILEINFO,
                     "headers of proxies that may change the environ"),
     AP_INIT_ITERATE("WSGITrustedProxies", mw_dirconf_trusted_proxy, NULL, OR_FILEINFO,
@@ -401,6 +423,8 @@ const command_rec mw_directives[] = {
     MW_INTERPRETER_COMMANDS,
     AP_INIT_TAKE1("WSGIRestrictEmbedded", set_restrict_embedded, NULL, RSRC_CONF,
                   "On or Off: no Python in httpd's own processes"),
+    AP_INIT_TAKE1("WSGICaseSensitivity", set_case_sensitivity, NULL, RSRC_CONF,
+                  "On or Off: whether URLs that differ in case are different scripts"),
     AP_INIT_TAKE1("WSGISocketPrefix", set_socket_prefix, NULL, RSRC_CONF,
                   "accepted, without effect"),
     AP_INIT_TAKE1("WSGISocketRotation", set_idle_flag,

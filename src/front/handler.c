@@ -19,13 +19,6 @@
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
-static int is_ours(const request_rec *r)
-{
-    return r->handler
-           && (strcmp(r->handler, MW_HANDLER_NAME) == 0
-               || strcmp(r->handler, MW_HANDLER_TYPE) == 0);
-}
-
 static int serve_embedded(struct mw_chan_httpd *ch)
 {
     const struct mw_py_runtime *py = mw_embed_runtime(mw_front()->embed);
@@ -68,7 +61,7 @@ int mw_handler(request_rec *r)
     struct mw_buf block;
     int rv;
 
-    if (!is_ours(r))
+    if (!mw_resolve_is_ours(r))
         return DECLINED;
     if (!mw_front())
         return HTTP_INTERNAL_SERVER_ERROR;

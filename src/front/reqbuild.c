@@ -23,6 +23,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <util_filter.h>
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 102)
 #include <http_ssl.h>
 #else
@@ -385,11 +386,27 @@ static int wants_current_uri(request_rec *r)
 #endif
 }
 
+/* A filter that makes something else of the body, mod_deflate for one, and with it of the header. */
+static int has_content_filter(const request_rec *r)
+{
+    return r->output_filters && r->output_filters->frec->ftype < AP_FTYPE_PROTOCOL;
+}
+
+/* WSGIMapHEADToGET */
+static int maps_head(request_rec *r)
+{
+    int how = mw_config_dir(r)->map_head;
+
+    if (!r->header_only || r->method_number != M_GET || how == MW_MAP_OFF)
+        return 0;
+    return how == MW_MAP_ON || has_content_filter(r);
+}
+
 static void put_resource(struct writer *w, const struct mw_target *t)
 {
     request_rec *r = w->r;
 
-    put_text(w, MW_STR("REQUEST_METHOD"), r->method);
+    put_text(w, MW_STR("REQUEST_METHOD"), maps_head(r) ? "GET" : r->method);
     put_text(w, MW_STR("SERVER_PROTOCOL"), r->protocol);
     put(w, MW_STR("REQUEST_URI"), wants_current_uri(r) ? str(r->uri) : original_uri(r));
     put(w, MW_STR("QUERY_STRING"), str(r->args));
@@ -444,7 +461,7 @@ static void put_own(struct writer *w, const struct mw_target *t)
     const apr_sockaddr_t *local = r->connection->local_addr;
 
     put(w, MW_STR("mod_wsgi.request_handler"), str(r->handler));
-    put(w, MW_STR("mod_wsgi.handler_script"), MW_STR(""));
+    put(w, MW_STR("mod_wsgi.handler_script"), str(t->handler_script));
     put(w, MW_STR("mod_wsgi.script_name"), str(t->script_name));
     put(w, MW_STR("mod_wsgi.path_info"), str(t->path_info));
     put(w, MW_STR("mod_wsgi.listener_host"), str(local->hostname));
@@ -522,7 +539,8 @@ static void fill_head(const struct writer *w, const struct mw_target *t, struct 
     int https = w->px.active ? w->px.verdict.https : -1;
 
     head->flags |= concurrency(t);
-    if (r->header_only)
+    /* A filter that decides about the header by the body must get it, and httpd drops it later. */
+    if (r->header_only && !(maps_head(r) && has_content_filter(r)))
         head->flags |= MW_REQ_HEAD;
     if (https >= 0 ? https : is_https(r))
         head->flags |= MW_REQ_HTTPS;

@@ -152,6 +152,16 @@ static int refuse(request_rec *r, int status, const char *what)
     return status;
 }
 
+static int is_script(const request_rec *r)
+{
+    return strcmp(r->handler, MW_HANDLER_NAME) == 0 || strcmp(r->handler, MW_HANDLER_TYPE) == 0;
+}
+
+int mw_resolve_is_ours(request_rec *r)
+{
+    return r->handler && (is_script(r) || mw_config_handler(mw_config_dir(r), r->handler));
+}
+
 static int admit(request_rec *r)
 {
     if (!is_aliased(r) && !(ap_allow_options(r) & OPT_EXECCGI))
@@ -214,7 +224,20 @@ static const char *host_name(request_rec *r)
 
 static const char *resource_name(request_rec *r, const struct mw_target *t)
 {
-    return apr_pstrcat(r->pool, server_name(r), "|", t->script_name, NULL);
+    char *name = apr_pstrcat(r->pool, server_name(r), "|", t->script_name, NULL);
+
+    if (mw_config_global(r->server)->case_sensitivity == 0)
+        ap_str_tolower(strchr(name, '|'));
+    return name;
+}
+
+/* The group of who has set none. One script that answers for many resources is still one
+ * application, and clients must not be able to create an interpreter for each URL they think of. */
+static const char *default_name(request_rec *r, const struct mw_target *t)
+{
+    if (*t->handler_script)
+        return apr_pstrcat(r->pool, server_name(r), "|", t->handler_script, NULL);
+    return resource_name(r, t);
 }
 
 static int is_env(const char *text)
@@ -271,7 +294,7 @@ static struct mw_setting choose(struct mw_setting alias, struct mw_setting dir)
 static void name_application_group(request_rec *r, struct mw_setting set, struct mw_target *out)
 {
     out->group_explicit = set.value != NULL;
-    out->application_group = set.value ? expand(r, out, set.value) : resource_name(r, out);
+    out->application_group = set.value ? expand(r, out, set.value) : default_name(r, out);
 }
 
 static void name_callable(request_rec *r, const struct mw_alias *a, const struct mw_dir_conf *dir,
@@ -285,6 +308,26 @@ static void name_callable(request_rec *r, const struct mw_alias *a, const struct
 }
 
 /* ---- process group --------------------------------------------------------------------------- */
+
+/* WSGIRestrictProcess: its names count in any case. */
+static int is_allowed(const apr_array_header_t *names, const char *group)
+{
+    for (int i = 0; names && i < names->nelts; i++)
+        if (ap_cstr_casecmp(APR_ARRAY_IDX(names, i, const char *), group) == 0)
+            return 1;
+    return names == NULL;
+}
+
+static int restricted_group(request_rec *r, struct mw_setting set, const struct mw_target *t)
+{
+    ap_log_rerror(
+        APLOG_MARK, APLOG_ERR, 0, r,
+        "WSGI0149: WSGIRestrictProcess does not allow the process group '%s' for %s (%s); "
+        "500",
+        *t->process_group ? t->process_group : "%{GLOBAL}", r->filename,
+        set.where ? set.where : "no WSGIProcessGroup applies");
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
 
 static int embedded_group(request_rec *r, const struct mw_config *cfg, struct mw_setting set)
 {
@@ -324,6 +367,8 @@ static int name_process_group(request_rec *r, struct mw_setting set, struct mw_t
     const struct mw_config *cfg = mw_config_global(r->server);
 
     out->process_group = set.value ? expand(r, out, set.value) : "";
+    if (!is_allowed(mw_config_dir(r)->restrict_process, out->process_group))
+        return restricted_group(r, set, out);
     if (!*out->process_group) {
         out->group = NULL;
         return embedded_group(r, cfg, set);
@@ -347,15 +392,35 @@ static int passes_authorization(request_rec *r, const struct mw_alias *a,
     return pass == MW_PASS_ON;
 }
 
+/* A WSGIHandlerScript answers for the resource, which need not be there and is not looked at. */
+static const struct mw_alias *use_handler_script(request_rec *r, const struct mw_handler_script *h,
+                                                 struct mw_target *out)
+{
+    struct mw_alias *a = apr_pcalloc(r->pool, sizeof(*a));
+
+    a->process_group = h->process_group;
+    a->application_group = h->application_group;
+    a->callable.value = "handle_request";
+    a->pass_authorization = h->pass_authorization;
+    out->script = out->handler_script = h->script;
+    return a;
+}
+
 int mw_resolve(request_rec *r, struct mw_target *out)
 {
     const struct mw_dir_conf *dir = mw_config_dir(r);
-    const struct mw_alias *a = alias_of(r);
-    int rv = admit(r);
+    const struct mw_alias *a;
+    int rv = is_script(r) ? admit(r) : OK;
 
     if (rv != OK)
         return rv;
-    out->script = r->filename;
+    if (is_script(r)) {
+        a = alias_of(r);
+        out->script = r->filename;
+        out->handler_script = "";
+    } else {
+        a = use_handler_script(r, mw_config_handler(dir, r->handler), out);
+    }
     split_path(r, out);
     rv = name_process_group(r, choose(a->process_group, dir->process_group), out);
     if (rv != OK)
