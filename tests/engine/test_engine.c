@@ -2,6 +2,7 @@
  * test_engine.c: the WSGI engine in embedded mode over the in-memory channel. The runtime is
  * started once; each test is one request or a few.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -1438,11 +1439,30 @@ static void run_workers(unsigned n)
     }
 }
 
+/* Thread states of the main interpreter, asked for while nothing else runs. */
+static unsigned thread_states(void)
+{
+    void *(*main_interp)(void), *(*head)(void *), *(*next)(void *);
+    unsigned n = 0;
+
+    *(void **)&main_interp = dlsym(RTLD_DEFAULT, "PyInterpreterState_Main");
+    *(void **)&head = dlsym(RTLD_DEFAULT, "PyInterpreterState_ThreadHead");
+    *(void **)&next = dlsym(RTLD_DEFAULT, "PyThreadState_Next");
+    assert_true(main_interp && head && next);
+    for (void *ts = head(main_interp()); ts; ts = next(ts))
+        n++;
+    return n;
+}
+
 static void test_threads_01_many_at_once(void **state)
 {
+    unsigned before = thread_states();
+
     (void)state;
     run_workers(8);
-    run_workers(16); /* threads that ended gave their thread states back */
+    assert_int_equal(thread_states(), before); /* threads that end give their states back */
+    run_workers(16);
+    assert_int_equal(thread_states(), before);
 }
 
 struct loader {
