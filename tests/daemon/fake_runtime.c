@@ -179,6 +179,73 @@ static enum mw_end lines(struct mw_chan *c)
     return text(c, "logged");
 }
 
+/* One informational response with a link to /name. */
+static int hint(struct mw_chan *c, unsigned status, const char *name)
+{
+    char link[64];
+    struct mw_buf b;
+
+    int k = snprintf(link, sizeof link, "</%s>", name);
+    mw_buf_init(&b, MW_RSP_INFORM_MAX);
+    size_t at = mw_rsp_begin(&b, status, MW_STR(""));
+    mw_rsp_field(&b, MW_STR("Link"), (struct mw_str){link, (size_t)k});
+    int rv = mw_rsp_end(&b, at, 1);
+    if (rv == 0)
+        rv = mw_chan_inform(c, mw_buf_data(&b), mw_buf_size(&b), NULL);
+    mw_buf_fini(&b);
+    return rv;
+}
+
+static enum mw_end hints(struct mw_chan *c)
+{
+    if (hint(c, MW_RSP_INFORM_STATUS, "one") || hint(c, 100, "wrong") != MW_EINVAL ||
+        hint(c, MW_RSP_INFORM_STATUS, "two"))
+        return MW_END_FAILED;
+    return text(c, "hinted");
+}
+
+/* Until the child says that the client has gone. */
+static enum mw_end wait_gone(struct mw_chan *c)
+{
+    char b;
+
+    mw_chan_log(c, MW_LOG_INFO, "waiting", 7);
+    while (!mw_chan_gone(c))
+        poll(NULL, 0, 2);
+    if (mw_chan_read(c, &b, 1) != MW_EABORT)
+        return MW_END_FAILED;
+    fake.log(NULL, MW_LOG_ERR, "client gone", 11);
+    return MW_END_ABORTED;
+}
+
+static enum mw_end hints_wait_gone(struct mw_chan *c)
+{
+    return hint(c, MW_RSP_INFORM_STATUS, "one") ? MW_END_FAILED : wait_gone(c);
+}
+
+/* Asks again and again while it echoes: no byte of the body may be lost. */
+static enum mw_end ask_echo(struct mw_chan *c)
+{
+    char buf[777];
+    ssize_t n = 0;
+    int rv = mw_chan_gone(c) ? MW_EABORT : head(c, 200);
+
+    while (rv == 0 && (n = mw_chan_read(c, buf, sizeof buf)) > 0) {
+        rv = mw_chan_data(c, buf, (size_t)n, 0);
+        if (rv == 0 && mw_chan_gone(c))
+            rv = MW_EABORT;
+    }
+    return rv || n < 0 ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+static enum mw_end control_bytes(struct mw_chan *c)
+{
+    static const char line[] = "tab\tescape\x1b[2J backslash\\ end";
+
+    fake.log(NULL, MW_LOG_ERR, line, sizeof line - 1);
+    return text(c, "logged");
+}
+
 static enum mw_end no_head(struct mw_chan *c)
 {
     (void)c;
@@ -317,6 +384,11 @@ static const struct {
     {"in-pieces", in_pieces},
     {"stream", stream},
     {"lines", lines},
+    {"hints", hints},
+    {"wait-gone", wait_gone},
+    {"hints-wait-gone", hints_wait_gone},
+    {"ask-echo", ask_echo},
+    {"control-bytes", control_bytes},
     {"no-head", no_head},
     {"sleep", sleeper},
     {"segv", segv},

@@ -439,6 +439,17 @@ static void keep_data(struct answer *out, const struct mw_frame *f)
     out->body[out->n] = '\0';
 }
 
+/* The values of an informational response's fields, one per line. */
+static void keep_links(struct answer *out, const struct mw_rsp *rsp)
+{
+    struct mw_cur it = rsp->fields;
+    struct mw_str name, value;
+    size_t n = strlen(out->links);
+
+    while (mw_rsp_next(&it, &name, &value))
+        n += (size_t)snprintf(out->links + n, sizeof out->links - n, "%s\n", value.p);
+}
+
 static int on_frame(struct mw_link *l, const struct ask *a, struct progress *t, struct answer *out,
                     const struct mw_frame *f)
 {
@@ -448,6 +459,14 @@ static int on_frame(struct mw_link *l, const struct ask *a, struct progress *t, 
     int level;
 
     switch (f->type) {
+    case MW_F_INFORM:
+        assert_int_equal(out->status, 0);
+        assert_int_equal(mw_rsp_view_inform(&rsp, f->payload, f->n, NULL), 0);
+        keep_links(out, &rsp);
+        return 0;
+    case MW_F_ASK:
+        out->asks++;
+        return mw_link_send(l, MW_F_ALIVE, NULL, 0);
     case MW_F_HEAD:
         assert_int_equal(mw_rsp_view(&rsp, f->payload, f->n, NULL), 0);
         out->status = rsp.status;

@@ -37,8 +37,10 @@ struct answer {
     unsigned status; /* 0: no head */
     char *body;
     size_t n;
-    char log[4096]; /* LOG frames, one per line */
+    char log[4096];  /* LOG frames, one per line */
+    char links[256]; /* fields of INFORM frames, one value per line */
     int wants;
+    int asks;
     int end;    /* enum mw_end; -1: the connection broke */
     int unread; /* it broke before the worker's HELLO */
 };

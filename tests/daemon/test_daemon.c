@@ -1293,21 +1293,33 @@ static void test_daemon_73_bytes_in_the_life_pipe_mean_nothing(void **state)
 
 static void test_daemon_74_a_dead_supervisor_takes_no_worker_with_it_for_long(void **state)
 {
-    struct asker k;
+    struct mw_claim claim;
+    struct mw_frame f = {0};
+    struct mw_link l;
+    struct mw_buf b;
     struct rig r;
 
     (void)state;
     rig_init(&r, fake());
     r.spec[0].processes = 2;
     rig_start_ready(&r);
-    start_asker(&k, &r, "sleep", "1000", 1);
-    poll(NULL, 0, 200);
+    mw_buf_init(&b, 1 << 20);
+    rig_block(&b, &(struct ask){.callable = "sleep", .query = "1000"});
+    rig_claim(&r, 0, &claim);
+    rig_connect(&r, 0, &claim, &l);
+    assert_int_equal(mw_link_send(&l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    mw_buf_fini(&b);
+    assert_int_equal(mw_io_wait(l.fd, POLLIN, mw_clock_deadline(10000)),
+                     0); /* HELLO: it is there */
     kill(r.super, SIGKILL);
     assert_int_equal(waitpid(r.super, NULL, 0), r.super);
     rig_fork_super(&r); /* as httpd does; what the old one left finishes beside the new ones */
     rig_wait_count(&r, MW_SLOT_READY, 2, 10000);
-    pthread_join(k.id, NULL);
-    assert_int_equal(k.good, 1);
+    while (f.type != MW_F_END)
+        assert_int_equal(mw_link_recv(&l, &f), 0);
+    assert_int_equal(f.payload[0], MW_END_COMPLETE);
+    mw_link_fini(&l);
+    mw_board_release(r.groups[0].board, &claim);
     expect_hello(&r);
     /* The orphans are this process's children here. */
     uint64_t start = mw_clock_ms();

@@ -1,0 +1,322 @@
+/*
+ * test_client.c: what a worker and an httpd child say to each other about the client's connection beside
+ * the answer: informational responses, and whether the client is still there. The test plays the child.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "io.h"
+#include "rig.h"
+
+/* A worker, a connection to it, and the claim that belongs to the connection. */
+struct talk {
+    struct rig r;
+    struct mw_claim claim;
+    struct mw_link l;
+};
+
+static void connect_again(struct talk *t)
+{
+    rig_claim(&t->r, 0, &t->claim);
+    rig_connect(&t->r, 0, &t->claim, &t->l);
+}
+
+static void begin(struct talk *t)
+{
+    char fake[1024];
+
+    snprintf(fake, sizeof fake, "%s/tests/daemon/fake_runtime.so", rig_env("MW_BUILD"));
+    rig_init(&t->r, fake);
+    rig_start_ready(&t->r);
+    connect_again(t);
+}
+
+static void disconnect(struct talk *t)
+{
+    mw_board_release(t->r.groups[0].board, &t->claim);
+    mw_link_fini(&t->l);
+}
+
+static void end(struct talk *t)
+{
+    disconnect(t);
+    rig_stop(&t->r);
+}
+
+static void send_request(struct talk *t, const char *callable, size_t body_n)
+{
+    struct ask a = {.callable = callable, .body = body_n ? "" : NULL, .body_n = body_n};
+    struct mw_buf b;
+
+    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
+    rig_block(&b, &a);
+    assert_int_equal(mw_link_send(&t->l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    mw_buf_fini(&b);
+}
+
+/* Receive up to a frame of this type; others may come before it. */
+static struct mw_frame await(struct talk *t, unsigned type)
+{
+    struct mw_frame f;
+
+    do {
+        int rv = mw_link_recv(&t->l, &f);
+        if (rv)
+            fail_msg("no %s: %s\n%s", mw_frame_name(type), mw_err_text(rv), rig_log(&t->r));
+    } while (f.type != type);
+    return f;
+}
+
+static void expect_end(struct talk *t, enum mw_end how)
+{
+    assert_int_equal(await(t, MW_F_END).payload[0], how);
+}
+
+/* The connection is as good as before. */
+static void expect_hello(struct talk *t)
+{
+    struct answer a;
+
+    rig_talk(&t->l, &(struct ask){.callable = "hello"}, &a);
+    assert_int_equal(a.end, MW_END_COMPLETE);
+    assert_string_equal(a.body, "hello");
+    answer_fini(&a);
+}
+
+/* The worker drops the connection and goes on serving on others. */
+static void expect_dropped(struct talk *t)
+{
+    struct mw_frame f;
+    int rv;
+
+    while ((rv = mw_link_recv(&t->l, &f)) == 0)
+        ;
+    assert_int_equal(rv, MW_ECLOSED);
+    disconnect(t);
+    connect_again(t);
+    expect_hello(t);
+}
+
+static void test_client_01_informational_responses_come_before_the_head(void **state)
+{
+    struct answer a;
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    for (int i = 0; i < 3; i++) {
+        rig_talk(&t.l, &(struct ask){.callable = "hints"}, &a);
+        assert_int_equal(a.end, MW_END_COMPLETE);
+        assert_string_equal(a.links, "</one>\n</two>\n");
+        assert_string_equal(a.body, "hinted");
+        answer_fini(&a);
+    }
+    end(&t);
+}
+
+static void test_client_02_an_informational_response_does_not_wait(void **state)
+{
+    struct mw_frame f;
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    send_request(&t, "hints-wait-gone", 0);
+    f = await(&t, MW_F_INFORM); /* while the application runs */
+    assert_true(f.n > 0);
+    await(&t, MW_F_ASK);
+    assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
+    expect_end(&t, MW_END_ABORTED);
+    end(&t);
+}
+
+static void test_client_03_a_client_that_goes_is_noticed_when_asked_for(void **state)
+{
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    send_request(&t, "wait-gone", 0);
+    await(&t, MW_F_LOG);
+    for (int i = 0; i < 20; i++) {
+        await(&t, MW_F_ASK);
+        assert_int_equal(mw_link_send(&t.l, MW_F_ALIVE, NULL, 0), 0);
+    }
+    await(&t, MW_F_ASK);
+    assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
+    expect_end(&t, MW_END_ABORTED);
+    assert_true(rig_logged(&t.r, "client gone"));
+    expect_hello(&t);
+    end(&t);
+}
+
+static void test_client_04_nothing_is_asked_unless_the_application_does(void **state)
+{
+    static char body[100000];
+    static const char *const callables[] = {"hello", "echo", "in-pieces", "lines", "hints"};
+    struct answer a;
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    for (size_t i = 0; i < MW_ARRAY_LEN(callables); i++) {
+        rig_talk(&t.l, &(struct ask){.callable = callables[i], .body = body, .body_n = sizeof body},
+                 &a);
+        assert_int_equal(a.end, MW_END_COMPLETE);
+        assert_int_equal(a.asks, 0);
+        answer_fini(&a);
+    }
+    end(&t);
+}
+
+static void test_client_05_asking_loses_no_byte_of_the_body(void **state)
+{
+    static const size_t sizes[] = {1, 777, 778, MW_BODY_INLINE_MAX, MW_BODY_INLINE_MAX + 1, 300000};
+    struct answer a;
+    struct talk t;
+    char *body = malloc(300000);
+
+    (void)state;
+    assert_non_null(body);
+    for (size_t i = 0; i < 300000; i++)
+        body[i] = (char)(i * 7 + i / 777);
+    begin(&t);
+    for (size_t i = 0; i < MW_ARRAY_LEN(sizes); i++) {
+        struct ask ask = {.callable = "ask-echo",
+                          .body = body,
+                          .body_n = sizes[i],
+                          .inline_body = sizes[i] <= MW_BODY_INLINE_MAX};
+        rig_talk(&t.l, &ask, &a);
+        if (a.end != MW_END_COMPLETE || a.n != sizes[i])
+            fail_msg("%zu bytes: end %d, %zu back\n%s", sizes[i], a.end, a.n, rig_log(&t.r));
+        assert_memory_equal(a.body, body, sizes[i]);
+        assert_true(a.asks > (int)(sizes[i] / 777));
+        answer_fini(&a);
+    }
+    free(body);
+    end(&t);
+}
+
+static void test_client_06_an_abort_that_crosses_the_question_answers_it(void **state)
+{
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    assert_int_equal(mw_link_flush(&t.l), 0);
+    send_request(&t, "wait-gone", 0); /* the worker has it, and ABORT, before it asks or after */
+    assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
+    expect_end(&t, MW_END_ABORTED);
+    expect_hello(&t);
+    end(&t);
+}
+
+static void test_client_07_a_child_that_goes_takes_its_client_along(void **state)
+{
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    send_request(&t, "wait-gone", 0);
+    await(&t, MW_F_ASK);
+    disconnect(&t);
+    rig_wait_log(&t.r, "client gone", 5000);
+    connect_again(&t);
+    expect_hello(&t);
+    end(&t);
+}
+
+static void test_client_08_answers_that_nobody_asked_for(void **state)
+{
+    static const unsigned wrong[] = {MW_F_REQUEST, MW_F_HEAD, MW_F_ASK, MW_F_INFORM, MW_F_DATA};
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    expect_hello(&t);
+    assert_int_equal(mw_link_send(&t.l, MW_F_ALIVE, NULL, 0), 0); /* without a request */
+    expect_dropped(&t);
+
+    send_request(&t, "stream", 0); /* with a request, without a question */
+    await(&t, MW_F_DATA);
+    assert_int_equal(mw_link_send(&t.l, MW_F_ALIVE, NULL, 0), 0);
+    expect_dropped(&t);
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(wrong); i++) { /* to the question */
+        send_request(&t, "wait-gone", 0);
+        await(&t, MW_F_ASK);
+        size_t n = wrong[i] == MW_F_ASK ? 0 : 1;
+        assert_int_equal(mw_link_send(&t.l, wrong[i], "x", n), 0);
+        expect_dropped(&t);
+    }
+    end(&t);
+}
+
+/* Answer so many WANTs with one byte each, so that credit is left over. */
+static void save_credit(struct talk *t, int wants)
+{
+    for (int i = 0; i < wants; i++) {
+        await(t, MW_F_ASK);
+        assert_int_equal(mw_link_send(&t->l, MW_F_ALIVE, NULL, 0), 0);
+        await(t, MW_F_WANT);
+        assert_int_equal(mw_link_send(&t->l, MW_F_BODY, "b", 1), 0);
+    }
+    await(t, MW_F_ASK);
+}
+
+static void test_client_09_what_a_worker_keeps_meanwhile_is_limited(void **state)
+{
+    static char mega[(1 << 20) + 1];
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    for (size_t over = 0; over <= 1; over++) {
+        send_request(&t, "ask-echo", 2u << 20);
+        save_credit(&t, 18);
+        /* The byte of the last WANT is kept, too. */
+        assert_int_equal(mw_link_send(&t.l, MW_F_BODY, mega, sizeof mega - 2 + over), 0);
+        if (over)
+            continue;
+        assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
+        expect_end(&t, MW_END_ABORTED);
+    }
+    expect_dropped(&t);
+    end(&t);
+}
+
+static void test_client_10_lines_of_a_workers_own_log_are_escaped(void **state)
+{
+    struct answer a;
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    rig_talk(&t.l, &(struct ask){.callable = "control-bytes"}, &a);
+    assert_int_equal(a.end, MW_END_COMPLETE);
+    assert_true(rig_logged(&t.r, "] tab\\tescape\\x1b[2J backslash\\\\ end\n"));
+    answer_fini(&a);
+    end(&t);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_teardown(f, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_client_01_informational_responses_come_before_the_head),
+        T(test_client_02_an_informational_response_does_not_wait),
+        T(test_client_03_a_client_that_goes_is_noticed_when_asked_for),
+        T(test_client_04_nothing_is_asked_unless_the_application_does),
+        T(test_client_05_asking_loses_no_byte_of_the_body),
+        T(test_client_06_an_abort_that_crosses_the_question_answers_it),
+        T(test_client_07_a_child_that_goes_takes_its_client_along),
+        T(test_client_08_answers_that_nobody_asked_for),
+        T(test_client_09_what_a_worker_keeps_meanwhile_is_limited),
+        T(test_client_10_lines_of_a_workers_own_log_are_escaped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
