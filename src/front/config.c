@@ -42,9 +42,9 @@ static struct mw_config *global_of(apr_pool_t *p)
     cfg->remarks = apr_array_make(p, 4, sizeof(const char *));
     cfg->restrict_embedded = -1;
     mw_opt_defaults(mw_pyopts_rows, mw_pyopts_nrows, &cfg->py);
+    cfg->case_sensitivity = -1;
     apr_pool_userdata_setn(cfg, GLOBAL_KEY, NULL, p);
     return cfg;
-    cfg->case_sensitivity = -1;
 }
 
 void *mw_config_create_server(apr_pool_t *p, server_rec *s)
@@ -77,13 +77,13 @@ void *mw_config_create_dir(apr_pool_t *p, char *dir)
     conf->pass_authorization = MW_PASS_UNSET;
     conf->script_reloading = -1;
     conf->chunked_request = -1;
-    return conf;
-}
     conf->error_override = -1;
     conf->pass_apache_request = -1;
     conf->enable_sendfile = -1;
     conf->ignore_activity = -1;
     conf->map_head = MW_MAP_UNSET;
+    return conf;
+}
 
 static struct mw_setting merge_setting(struct mw_setting base, struct mw_setting add)
 {
@@ -95,8 +95,6 @@ static int merge_flag(int base, int add)
     return add >= 0 ? add : base;
 }
 
-void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
-{
 static const struct mw_handler_script *find_handler(const apr_array_header_t *list,
                                                     const char *name)
 {
@@ -130,6 +128,8 @@ const struct mw_handler_script *mw_config_handler(const struct mw_dir_conf *dir,
     return find_handler(dir->handlers, name);
 }
 
+void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
+{
     const struct mw_dir_conf *b = base;
     const struct mw_dir_conf *a = add;
     struct mw_dir_conf *conf = apr_palloc(p, sizeof(*conf));
@@ -140,8 +140,6 @@ const struct mw_handler_script *mw_config_handler(const struct mw_dir_conf *dir,
     conf->pass_authorization = merge_flag(b->pass_authorization, a->pass_authorization);
     conf->script_reloading = merge_flag(b->script_reloading, a->script_reloading);
     conf->chunked_request = merge_flag(b->chunked_request, a->chunked_request);
-    conf->trusted_headers = a->trusted_headers ? a->trusted_headers : b->trusted_headers;
-    conf->trusted_proxies = a->trusted_proxies ? a->trusted_proxies : b->trusted_proxies;
     conf->error_override = merge_flag(b->error_override, a->error_override);
     conf->pass_apache_request = merge_flag(b->pass_apache_request, a->pass_apache_request);
     conf->enable_sendfile = merge_flag(b->enable_sendfile, a->enable_sendfile);
@@ -149,6 +147,8 @@ const struct mw_handler_script *mw_config_handler(const struct mw_dir_conf *dir,
     conf->map_head = merge_flag(b->map_head, a->map_head);
     conf->restrict_process = a->restrict_process ? a->restrict_process : b->restrict_process;
     conf->handlers = merge_handlers(p, b->handlers, a->handlers);
+    conf->trusted_headers = a->trusted_headers ? a->trusted_headers : b->trusted_headers;
+    conf->trusted_proxies = a->trusted_proxies ? a->trusted_proxies : b->trusted_proxies;
     return conf;
 }
 
@@ -302,7 +302,7 @@ static int find_runtime(struct mw_group *g, const struct mw_config *cfg, apr_poo
         spec->python_home = cfg->python_home.value;
         from = apr_psprintf(p, " (WSGIPythonHome at %s)", cfg->python_home.where);
     }
-    spec->runtime = mw_config_runtime(p, spec->chroot ? spec->chroot : "", spec->python_home, &why);
+    spec->runtime = mw_config_runtime(p, outside(spec, p, spec->python_home), &why);
     if (!spec->runtime)
         return refuse(g, "WSGI0605", apr_pstrcat(p, why, from, NULL));
     return 1;
@@ -373,7 +373,7 @@ static int check_python_home(const struct mw_config *cfg, apr_pool_t *p, server_
 {
     const char *why;
 
-    if (!cfg->python_home.value || mw_config_runtime(p, "", cfg->python_home.value, &why))
+    if (!cfg->python_home.value || mw_config_runtime(p, cfg->python_home.value, &why))
         return 1;
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                  "WSGI0605: WSGIPythonHome (%s): %s; httpd does not start", cfg->python_home.where,
