@@ -7,12 +7,15 @@
  */
 #include "chan_httpd.h"
 
+#include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
 #include <util_filter.h>
+#include <apr_portable.h>
 #include <apr_strings.h>
 
 #include "aplog.h"
+#include "io.h"
 
 #define COALESCE_MAX (64u << 10) /* bytes of data that may wait in `out` for more */
 
@@ -133,6 +136,34 @@ static void set_field(request_rec *r, const struct mw_rsp *rsp, struct mw_str na
     }
 }
 
+/* httpd's function sends what headers_out holds and clears it, so for the moment it gets a table of its
+ * own. It sends nothing to clients of HTTP/1.0. A subrequest's answer has no place for it. */
+static int op_inform(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
+{
+    request_rec *r = self(c)->r;
+    apr_table_t *final = r->headers_out;
+    const char *line = r->status_line;
+    int status = r->status;
+    struct mw_cur it = rsp->fields;
+    struct mw_str name, value;
+
+    (void)block;
+    (void)n;
+    if (r->main)
+        return 0;
+    r->headers_out = apr_table_make(r->pool, (int)rsp->nfields);
+    while (mw_rsp_next(&it, &name, &value))
+        apr_table_addn(r->headers_out, apr_pstrmemdup(r->pool, name.p, name.n),
+                       apr_pstrmemdup(r->pool, value.p, value.n));
+    r->status = rsp->status;
+    r->status_line = "103 Early Hints"; /* httpd has no text for it */
+    ap_send_interim_response(r, 1);
+    r->headers_out = final;
+    r->status_line = line;
+    r->status = status;
+    return r->connection->aborted ? MW_EABORT : 0;
+}
+
 static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
 {
     request_rec *r = self(c)->r;
@@ -175,6 +206,21 @@ static int op_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     if (!(flags & MW_DATA_MORE))
         APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_flush_create(alloc));
     return pass(ch);
+}
+
+/* The end of the client's sending side shows also behind bytes that nobody has read (a body, a pipelined
+ * request, TLS records), and no byte is taken for it. A stream of HTTP/2 has no socket of its own:
+ * mod_http2 reads the connection all the time and marks the stream that was reset. */
+static int op_gone(struct mw_chan *c)
+{
+    conn_rec *conn = self(c)->r->connection;
+    apr_socket_t *sock;
+    apr_os_sock_t fd;
+
+    if (conn->aborted || (conn->master && conn->master->aborted))
+        return 1;
+    sock = conn->master ? NULL : ap_get_conn_socket(conn);
+    return sock && apr_os_sock_get(&fd, sock) == APR_SUCCESS && mw_io_is_hung_up(fd);
 }
 
 static void op_log(struct mw_chan *c, int level, const char *line, size_t n)
@@ -246,8 +292,10 @@ static int op_end(struct mw_chan *c, enum mw_end how)
 
 static const struct mw_chan_ops ops = {
     .read = op_read,
+    .inform = op_inform,
     .head = op_head,
     .data = op_data,
+    .gone = op_gone,
     .log = op_log,
     .end = op_end,
 };

@@ -161,6 +161,41 @@ static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct m
     return OUT_MORE; /* a dead connection shows at the next receive */
 }
 
+/* Tell the worker once that the client has gone; then its frames are discarded until END, so that the
+ * connection stays good. */
+static enum outcome send_abort(struct remote *rm, struct mw_link *l)
+{
+    if (!rm->abort_sent) {
+        rm->abort_sent = 1;
+        (void)!mw_link_send(l, MW_F_ABORT, NULL,
+                            0); /* a dead connection shows at the next receive */
+    }
+    return OUT_MORE;
+}
+
+static enum outcome on_ask(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    (void)f;
+    if (rm->abort_sent)
+        return OUT_MORE; /* it crossed our ABORT on its way */
+    if (mw_chan_gone(&rm->ch->chan))
+        return send_abort(rm, l);
+    (void)!mw_link_send(l, MW_F_ALIVE, NULL, 0);
+    return OUT_MORE;
+}
+
+static enum outcome on_inform(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    enum mw_rsp_fault fault = MW_RSP_FINE;
+    int rv = mw_chan_inform(&rm->ch->chan, f->payload, f->n, &fault);
+
+    if (rv == MW_EABORT)
+        return send_abort(rm, l);
+    if (rv == 0 || rv == MW_ELIMIT) /* a worker before this one may have used up some of them */
+        return OUT_MORE;
+    return bad_frame(rm, f, rv == MW_EINVAL ? mw_rsp_fault_text(fault) : mw_err_text(rv));
+}
+
 static enum outcome on_head(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     enum mw_rsp_fault fault = MW_RSP_FINE;
@@ -178,15 +213,8 @@ static enum outcome on_data(struct remote *rm, struct mw_link *l, const struct m
     unsigned flags = mw_link_has_input(l) ? MW_DATA_MORE : 0;
     int rv = mw_chan_data(&rm->ch->chan, f->payload, f->n, flags);
 
-    if (rv == MW_EABORT) {
-        if (!rm->abort_sent) {
-            rm->abort_sent = 1;
-            rv = mw_link_put(l, MW_F_ABORT, NULL, 0);
-            if (rv == 0)
-                rv = mw_link_flush(l);
-        }
-        return OUT_MORE; /* discard until END, so that the connection stays good */
-    }
+    if (rv == MW_EABORT)
+        return send_abort(rm, l);
     return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
 }
 
@@ -221,8 +249,9 @@ static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw
 static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     static frame_fn *const handlers[MW_F_LAST + 1] = {
-        [MW_F_WANT] = on_want, [MW_F_HEAD] = on_head, [MW_F_DATA] = on_data,
-        [MW_F_LOG] = on_log,   [MW_F_END] = on_end,
+        [MW_F_WANT] = on_want, [MW_F_INFORM] = on_inform, [MW_F_HEAD] = on_head,
+        [MW_F_DATA] = on_data, [MW_F_LOG] = on_log,       [MW_F_END] = on_end,
+        [MW_F_ASK] = on_ask,
     };
     frame_fn *fn = f->type <= MW_F_LAST ? handlers[f->type] : NULL;
 
