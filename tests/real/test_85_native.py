@@ -1,0 +1,104 @@
+"""Extension modules of Debian's packages in a daemon group that names no application group: they just
+work, because a group with one application runs it in the main interpreter."""
+
+import os
+import threading
+
+import pytest
+from harness import client, wait
+from rig.browser import Browser
+
+PAGES = ("numpy", "psycopg2", "lxml", "cryptography", "callback", "sqlite")
+
+
+def needs(page):
+    if page in ("numpy", "psycopg2", "lxml", "cryptography"):
+        pytest.importorskip(page, reason=f"python3-{page} is not installed")
+
+
+@pytest.fixture(scope="module")
+def site(real):
+    return real("native", mount="/native", options="processes=1 threads=6",
+                embedded="    WSGIApplicationGroup %{GLOBAL}\n")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_85_01_extension_works(play, page):
+    needs(page)
+
+    def visit(browser):
+        for _ in range(2):
+            rsp = browser.get("/" + page)
+            assert rsp.status == 200 and rsp.json()
+    visit.__qualname__ += page
+    play(visit)
+
+
+def test_85_02_it_is_the_main_interpreter_under_its_own_name(site):
+    with site.browser("daemon") as browser:
+        said = browser.get("/where").json()
+    assert said["interpreter"] == 0 and said["process_group"] == "real"
+    assert said["application_group"] == f"daemon.test.invalid:{site.port('daemon')}|/native"
+
+
+def test_85_03_all_extensions_at_once_in_all_threads(site, mode):
+    pages = []
+    for page in PAGES:
+        try:
+            if page not in ("callback", "sqlite"):
+                __import__(page)
+            pages.append(page)
+        except ImportError:
+            pass
+    wrong = []
+
+    def one(number):
+        try:
+            with Browser(site.port(mode), site.mount) as browser:
+                for n in range(len(pages)):
+                    page = pages[(number + n) % len(pages)]
+                    rsp = browser.get("/" + page)
+                    assert rsp.status == 200, page
+        except Exception as e:  # told in the main thread
+            wrong.append(repr(e))
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, "\n".join(wrong)
+
+
+def test_85_04_loaded_again_with_a_new_script(site):
+    """A changed script makes new processes, and there too it is the main interpreter."""
+    script = os.path.join(site.folder("daemon"), "wsgi.py")
+    before = set(site.httpd.workers())
+    now = os.stat(script).st_mtime
+    os.utime(script, (now + 7, now + 7))
+    with site.browser("daemon") as browser:
+        def replaced():
+            assert browser.get("/where").json()["interpreter"] == 0
+            return not before & set(site.httpd.workers())
+        wait.until(replaced, 10, "new process")
+        for page in ("callback", "sqlite"):
+            assert browser.get("/" + page).status == 200
+
+
+def test_85_05_second_application_of_a_group_is_a_sub_interpreter(own_httpd):
+    """The first keeps the main interpreter and its extensions whatever the second does."""
+    from rig.site import APPS
+    app = os.path.join(APPS, "native", "wsgi.py")
+    httpd = own_httpd.make(main="WSGIDaemonProcess two processes=1 threads=3\nWSGIProcessGroup two\n",
+                           vhosts={"a": "WSGIScriptAlias /one @dir@/tmp/one.py\n"
+                                        "WSGIScriptAlias /two @dir@/tmp/two.py\n"})
+    for name in ("one.py", "two.py"):
+        with open(app, encoding="utf-8") as f, open(httpd.path("tmp", name), "w", encoding="utf-8") as to:
+            to.write(f.read())
+        os.chmod(httpd.path("tmp", name), 0o644)
+    httpd.start()
+    assert client.fetch(httpd.port(), "/one/where").json()["interpreter"] == 0
+    assert client.fetch(httpd.port(), "/two/where").json()["interpreter"] != 0
+    for page in ("callback", "sqlite"):
+        assert client.fetch(httpd.port(), "/one/" + page).status == 200
+    assert client.fetch(httpd.port(), "/two/sqlite").status == 200
