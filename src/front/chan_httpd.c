@@ -16,7 +16,9 @@
 
 #include "aplog.h"
 #include "io.h"
+#include "config.h"
 
+#define STATUS_CLIENT_LEFT 499   /* in the access log; no client ever sees it */
 #define COALESCE_MAX (64u << 10) /* bytes of data that may wait in `out` for more */
 
 static struct mw_chan_httpd *self(struct mw_chan *c)
@@ -26,8 +28,11 @@ static struct mw_chan_httpd *self(struct mw_chan *c)
 
 /* -- request body -- */
 
+/* What of the body was not understood must not be taken for a request, whatever the application answers
+ * now. */
 static int read_error(struct mw_chan_httpd *ch, apr_status_t rv)
 {
+    ch->r->connection->keepalive = AP_CONN_CLOSE;
     if (APR_STATUS_IS_TIMEUP(rv))
         return MW_ETIMEOUT;
     if (APR_STATUS_IS_ENOSPC(rv))
@@ -119,6 +124,11 @@ int mw_chan_httpd_read_status(int err)
 
 /* -- response -- */
 
+static int is_named(struct mw_str name, const char *want)
+{
+    return ap_cstr_casecmp(name.p, want) == 0;
+}
+
 static void set_field(request_rec *r, const struct mw_rsp *rsp, struct mw_str name,
                       struct mw_str value)
 {
@@ -126,14 +136,58 @@ static void set_field(request_rec *r, const struct mw_rsp *rsp, struct mw_str na
 
     if (mw_rsp_is_hop_by_hop(name))
         return; /* httpd alone speaks of the connection */
-    if (ap_cstr_casecmp(name.p, "Content-Type") == 0) {
+    if (is_named(name, "Content-Type")) {
         ap_set_content_type(r, v);
-    } else if (ap_cstr_casecmp(name.p, "Content-Length") == 0) {
+    } else if (is_named(name, "Content-Length")) {
         if (rsp->status != HTTP_NO_CONTENT) /* RFC 9110, 8.6 */
             ap_set_content_length(r, (apr_off_t)rsp->content_length);
     } else {
         apr_table_addn(r->headers_out, apr_pstrmemdup(r->pool, name.p, name.n), v);
     }
+}
+
+/* Fields without which a client cannot act on the status, and cookies, which have nothing to do with
+ * the answer that they came with: they stay when the answer is replaced. */
+static void keep_field(request_rec *r, struct mw_str name, struct mw_str value)
+{
+    static const char *const kept[] = {"Set-Cookie", "WWW-Authenticate", "Proxy-Authenticate",
+                                       "Retry-After"};
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(kept); i++)
+        if (is_named(name, kept[i]))
+            apr_table_addn(r->err_headers_out, kept[i], apr_pstrmemdup(r->pool, value.p, value.n));
+}
+
+/* A worker's 200 with `Location: /path` asks for that path's answer instead of its own, as CGI does
+ * (RFC 3875, 6.2.2). Other values of Location are the client's business. */
+static const char *local_redirect(const struct mw_chan_httpd *ch, const struct mw_rsp *rsp)
+{
+    struct mw_cur it = rsp->fields;
+    struct mw_str name, value;
+
+    if (rsp->status != HTTP_OK || ch->chan.req->process_group.n == 0)
+        return NULL;
+    while (mw_rsp_next(&it, &name, &value))
+        if (is_named(name, "Location") && value.n > 0 && value.p[0] == '/')
+            return apr_pstrmemdup(ch->r->pool, value.p, value.n);
+    return NULL;
+}
+
+/* Whether somebody else is to answer. */
+static int replace(struct mw_chan_httpd *ch, const struct mw_rsp *rsp)
+{
+    struct mw_cur it = rsp->fields;
+    struct mw_str name, value;
+
+    if (ap_is_HTTP_ERROR(rsp->status) && mw_config_dir(ch->r)->error_override == 1)
+        ch->replaced = rsp->status;
+    else
+        ch->redirect = local_redirect(ch, rsp);
+    if (!ch->replaced && !ch->redirect)
+        return 0;
+    while (mw_rsp_next(&it, &name, &value))
+        keep_field(ch->r, name, value);
+    return 1;
 }
 
 /* httpd's function sends what headers_out holds and clears it, so for the moment it gets a table of its
@@ -172,6 +226,8 @@ static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *bloc
 
     (void)block;
     (void)n;
+    if (replace(self(c), rsp))
+        return 0;
     r->status = rsp->status;
     if (rsp->reason.n > 0)
         r->status_line = apr_psprintf(r->pool, "%u %s", (unsigned)rsp->status, rsp->reason.p);
@@ -196,6 +252,8 @@ static int op_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     struct mw_chan_httpd *ch = self(c);
     apr_bucket_alloc_t *alloc = ch->r->connection->bucket_alloc;
 
+    if (ch->replaced || ch->redirect)
+        return ch->r->connection->aborted ? MW_EABORT : 0;
     if ((flags & MW_DATA_MORE) && ch->waiting + n <= COALESCE_MAX) {
         ch->waiting += n;
         return apr_brigade_write(ch->out, NULL, NULL, p, n) == APR_SUCCESS ? 0 : MW_ENOMEM;
@@ -226,6 +284,27 @@ static int op_gone(struct mw_chan *c)
 static void op_log(struct mw_chan *c, int level, const char *line, size_t n)
 {
     mw_aplog_request(self(c)->r, level, line, n);
+}
+
+/* The application's answer came, and another one takes its place. */
+static int end_replaced(struct mw_chan_httpd *ch)
+{
+    if (ch->replaced)
+        ch->status = ch->replaced;
+    return 0;
+}
+
+/* The client did not wait. Nothing more is to be said on this connection: httpd would make an answer
+ * of it that somebody may still read, and the access log shows what became of the request. */
+static int end_aborted(struct mw_chan_httpd *ch)
+{
+    request_rec *r = ch->r;
+
+    r->connection->keepalive = AP_CONN_CLOSE;
+    r->connection->aborted = 1;
+    r->status = STATUS_CLIENT_LEFT;
+    r->status_line = NULL;
+    return 0;
 }
 
 static int end_status(const struct mw_chan_httpd *ch, enum mw_end how)
@@ -275,14 +354,15 @@ static int op_end(struct mw_chan *c, enum mw_end how)
     struct mw_chan_httpd *ch = self(c);
     request_rec *r = ch->r;
 
+    if (how == MW_END_ABORTED || r->connection->aborted)
+        return end_aborted(ch);
+    if (ch->replaced || (ch->redirect && how == MW_END_COMPLETE))
+        return end_replaced(ch);
     if (how == MW_END_COMPLETE) {
         APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_eos_create(r->connection->bucket_alloc));
         return pass(ch);
     }
-    if (how == MW_END_ABORTED || r->connection->aborted) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-        return 0;
-    }
+    ch->redirect = NULL;
     if (ch->passed)
         end_broken(ch);
     else
@@ -310,4 +390,13 @@ void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct m
     ch->passed = 0;
     ch->waiting = 0;
     ch->status = OK;
+    ch->replaced = 0;
+    ch->redirect = NULL;
+}
+
+const char *mw_chan_httpd_redirect(const struct mw_chan_httpd *ch)
+{
+    return ch->chan.state == MW_CHAN_ENDED && ch->status == OK && ch->chan.how == MW_END_COMPLETE
+               ? ch->redirect
+               : NULL;
 }

@@ -7,6 +7,7 @@
 
 #include <http_log.h>
 #include <http_protocol.h>
+#include <http_request.h>
 
 #include "chan_httpd.h"
 #include "config.h"
@@ -34,7 +35,9 @@ static int serve_embedded(struct mw_chan_httpd *ch)
     return ch->status;
 }
 
-static int serve(request_rec *r, const struct mw_target *t, struct mw_buf *block)
+/* *redirect_r: the path that is to answer instead, or NULL. */
+static int serve(request_rec *r, const struct mw_target *t, struct mw_buf *block,
+                 const char **redirect_r)
 {
     struct mw_chan_httpd ch;
     struct mw_req req;
@@ -50,15 +53,36 @@ static int serve(request_rec *r, const struct mw_target *t, struct mw_buf *block
     }
     mw_chan_httpd_init(&ch, r, &req);
     if (!t->group)
-        return serve_embedded(&ch);
-    return mw_remote_serve(&ch, t, mw_front()->endpoints[t->group->index],
-                           block->p + block->pos, mw_buf_size(block));
+        rv = serve_embedded(&ch);
+    else
+        rv = mw_remote_serve(&ch, t, mw_front()->endpoints[t->group->index], block->p + block->pos,
+                             mw_buf_size(block));
+    *redirect_r = mw_chan_httpd_redirect(&ch);
+    return rv;
+}
+
+/* Let a path of this server answer. It is a request like any other: mapped, authorised and handled as
+ * if the client had asked for it, whatever the application said of its type. httpd ends loops
+ * (LimitInternalRecursion). */
+static int redirect(request_rec *r, const char *path)
+{
+    int rv = ap_discard_request_body(r);
+
+    if (rv != OK)
+        return rv;
+    r->method = "GET"; /* the body is used up */
+    r->method_number = M_GET;
+    apr_table_unset(r->headers_in, "Content-Length");
+    apr_table_unset(r->headers_in, "Transfer-Encoding");
+    ap_internal_redirect(path, r);
+    return OK;
 }
 
 int mw_handler(request_rec *r)
 {
     struct mw_target target;
     struct mw_buf block;
+    const char *path = NULL;
     int rv;
 
     if (!mw_resolve_is_ours(r))
@@ -69,7 +93,7 @@ int mw_handler(request_rec *r)
     if (rv != OK)
         return rv;
     mw_buf_init(&block, MW_REQ_BLOCK_MAX);
-    rv = serve(r, &target, &block);
+    rv = serve(r, &target, &block, &path);
     mw_buf_fini(&block);
-    return rv;
+    return rv == OK && path ? redirect(r, path) : rv;
 }
