@@ -89,6 +89,36 @@ static ssize_t op_read(struct mw_chan *c, void *buf, size_t cap)
     return (ssize_t)n;
 }
 
+static int op_inform(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
+{
+    struct chan_mem *m = self(c);
+    struct mw_cur it = rsp->fields;
+    struct mw_str name, value;
+
+    if (fails(m, CHAN_MEM_INFORM))
+        return m->fail_with;
+    if (!block || n > MW_RSP_INFORM_MAX || rsp->status != 103)
+        die("a bad informational response came through");
+    while (mw_rsp_next(&it, &name, &value)) {
+        mw_buf_bytes(&m->informs, name.p, name.n);
+        mw_buf_bytes(&m->informs, ": ", 2);
+        mw_buf_bytes(&m->informs, value.p, value.n);
+        mw_buf_bytes(&m->informs, "\n", 1);
+    }
+    mw_buf_bytes(&m->informs, "\n", 1);
+    event(m, "inform ");
+    return 0;
+}
+
+static int op_gone(struct mw_chan *c)
+{
+    struct chan_mem *m = self(c);
+    int gone = fails(m, CHAN_MEM_GONE);
+
+    event(m, "gone ");
+    return gone;
+}
+
 static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
 {
     struct chan_mem *m = self(c);
@@ -146,8 +176,10 @@ static int op_end(struct mw_chan *c, enum mw_end how)
 
 static const struct mw_chan_ops ops = {
     .read = op_read,
+    .inform = op_inform,
     .head = op_head,
     .data = op_data,
+    .gone = op_gone,
     .log = op_log,
     .end = op_end,
 };
@@ -166,6 +198,7 @@ void chan_mem_init(struct chan_mem *m)
     mw_buf_init(&m->answer, RECORD_MAX);
     mw_buf_init(&m->body, RECORD_MAX);
     mw_buf_init(&m->log, RECORD_MAX);
+    mw_buf_init(&m->informs, RECORD_MAX);
     mw_buf_init(&m->events, RECORD_MAX);
     mw_buf_init(&m->pairs, MW_REQ_BLOCK_MAX);
     pthread_mutex_init(&m->lock, NULL);
@@ -177,6 +210,7 @@ void chan_mem_fini(struct chan_mem *m)
     mw_buf_fini(&m->answer);
     mw_buf_fini(&m->body);
     mw_buf_fini(&m->log);
+    mw_buf_fini(&m->informs);
     mw_buf_fini(&m->events);
     mw_buf_fini(&m->pairs);
     pthread_mutex_destroy(&m->lock);

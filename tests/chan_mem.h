@@ -17,7 +17,15 @@
 
 #define CHAN_MEM_PIECES 64
 
-enum chan_mem_op { CHAN_MEM_READ, CHAN_MEM_HEAD, CHAN_MEM_DATA, CHAN_MEM_END, CHAN_MEM_OPS };
+enum chan_mem_op {
+    CHAN_MEM_READ,
+    CHAN_MEM_INFORM,
+    CHAN_MEM_HEAD,
+    CHAN_MEM_DATA,
+    CHAN_MEM_GONE,
+    CHAN_MEM_END,
+    CHAN_MEM_OPS
+};
 
 struct chan_mem_piece {
     const char *p;
@@ -31,7 +39,8 @@ struct chan_mem {
     /* Set before chan_mem_open. */
     struct mw_req head; /* typed fields of the request */
     unsigned
-        fail_at[CHAN_MEM_OPS]; /* the n-th call of the operation fails, 1 is the first; 0: none */
+        fail_at[CHAN_MEM_OPS]; /* the n-th call of the operation fails, 1 is the first; 0: none;
+                                       that of CHAN_MEM_GONE says that the client has gone */
     int fail_with;             /* MW_E* of that failure */
     void (*on_read)(
         struct chan_mem *m); /* called in each read before anything happens; may be NULL */
@@ -45,9 +54,11 @@ struct chan_mem {
     struct mw_buf answer; /* copy of the head's block */
     struct mw_rsp rsp;    /* view of it; status 0: there was no head */
     struct mw_buf body;
-    struct mw_buf log;    /* lines as "level text\n" */
-    struct mw_buf events; /* "read:3 head data:5 data+:5 log end:complete ": + is MW_DATA_MORE */
-    enum mw_end end;      /* valid after calls[CHAN_MEM_END] */
+    struct mw_buf log;     /* lines as "level text\n" */
+    struct mw_buf informs; /* informational responses: "name: value\n" for each field, then "\n" */
+    struct mw_buf events;  /* "read:3 gone inform head data:5 data+:5 log end:complete ", where + is
+                              MW_DATA_MORE */
+    enum mw_end end;       /* valid after calls[CHAN_MEM_END] */
     unsigned calls[CHAN_MEM_OPS];
 
     /* Own. */

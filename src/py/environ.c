@@ -209,7 +209,9 @@ static int put_wsgi(struct builder *b, const struct mw_req *req,
            put_bool(b, MW_STR("wsgi.multithread"), req->flags & MW_REQ_MULTITHREAD) ||
            put_bool(b, MW_STR("wsgi.multiprocess"), req->flags & MW_REQ_MULTIPROCESS) ||
            put(b, MW_STR("wsgi.input"), Py_NewRef(extra->input)) ||
-           put(b, MW_STR("wsgi.errors"), Py_NewRef(extra->errors));
+           put(b, MW_STR("wsgi.errors"), Py_NewRef(extra->errors)) ||
+           put(b, MW_STR("wsgi.early_hints"), Py_NewRef(extra->early_hints)) ||
+           put(b, MW_STR("wsgi.client_disconnected"), Py_NewRef(extra->client_disconnected));
 }
 
 static int put_own(struct builder *b, const struct mw_req *req,
@@ -263,6 +265,8 @@ static int put_places(struct builder *b)
         {"wsgi.multiprocess", 17},
         {"wsgi.input", 10},
         {"wsgi.errors", 11},
+        {"wsgi.early_hints", 16},
+        {"wsgi.client_disconnected", 24},
         {"mod_wsgi.process_group", 22},
         {"mod_wsgi.application_group", 26},
         {"mod_wsgi.callable_object", 24},

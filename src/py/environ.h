@@ -51,6 +51,8 @@ void mw_py_environ_clear(struct mw_py_environ *env);
 struct mw_py_environ_extra {
     PyObject *input;
     PyObject *errors;
+    PyObject *early_hints;
+    PyObject *client_disconnected;
     unsigned thread;   /* mod_wsgi.thread_id */
     uint64_t begin_us; /* when this process began with the request; 0: embedded */
     uint64_t now_us;   /* when the application is called */

@@ -13,41 +13,16 @@
 #include <strings.h>
 #include <structmember.h>
 
+#include "fields.h"
 #include "gil.h"
 #include "interp.h"
 #include "pyerr.h"
 #include "state.h"
 
-#define LENGTH_FIELD_MAX 64u /* bytes of the block that a Content-Length of ours needs at most */
+#define HERE "start_response" /* in exceptions */
+#define LENGTH_FIELD_MAX 64u  /* bytes of the block that a Content-Length of ours needs at most */
 
 /* -- checks -- */
-
-/* The bytes of a str, borrowed from it; -1 with an exception if it is not one, or not Latin-1. */
-static int latin1(PyObject *s, const char *what, struct mw_str *out)
-{
-    if (!PyUnicode_Check(s)) {
-        PyErr_Format(PyExc_TypeError, "start_response: %s must be str, not %.100s", what,
-                     Py_TYPE(s)->tp_name);
-        return -1;
-    }
-#if PY_VERSION_HEX < 0x030c0000
-    if (PyUnicode_READY(s))
-        return -1;
-#endif
-    if (PyUnicode_KIND(s) != PyUnicode_1BYTE_KIND) {
-        PyErr_Format(PyExc_ValueError,
-                     "start_response: %s has characters outside of Latin-1: %.200R", what, s);
-        return -1;
-    }
-    *out = (struct mw_str){(const char *)PyUnicode_1BYTE_DATA(s), (size_t)PyUnicode_GET_LENGTH(s)};
-    return 0;
-}
-
-static int refuse(enum mw_rsp_fault fault, PyObject *what)
-{
-    PyErr_Format(PyExc_ValueError, "start_response: %s: %.200R", mw_rsp_fault_text(fault), what);
-    return -1;
-}
 
 static int is_digit(char c)
 {
@@ -59,7 +34,7 @@ static int parse_status(PyObject *status, unsigned *code_r, struct mw_str *reaso
 {
     struct mw_str s;
 
-    if (latin1(status, "status", &s))
+    if (mw_py_latin1(status, HERE, "status", &s))
         return -1;
     if (s.n < 3 || !is_digit(s.p[0]) || !is_digit(s.p[1]) || !is_digit(s.p[2]) ||
         (s.n > 3 && s.p[3] != ' ')) {
@@ -72,7 +47,7 @@ static int parse_status(PyObject *status, unsigned *code_r, struct mw_str *reaso
               (unsigned)(s.p[2] - '0');
     *reason_r = s.n > 4 ? (struct mw_str){s.p + 4, s.n - 4} : (struct mw_str){"", 0};
     enum mw_rsp_fault fault = mw_rsp_check_status(*code_r, *reason_r);
-    return fault ? refuse(fault, status) : 0;
+    return fault ? mw_py_refuse(HERE, fault, status) : 0;
 }
 
 static int is_content_length(struct mw_str name)
@@ -84,7 +59,7 @@ static int is_content_length(struct mw_str name)
 static int take_length(struct mw_py_call *call, struct mw_str value, PyObject *item)
 {
     if (call->content_length >= 0)
-        return refuse(MW_RSP_BAD_LENGTH, item);
+        return mw_py_refuse(HERE, MW_RSP_BAD_LENGTH, item);
     call->content_length = 0;
     for (size_t i = 0; i < value.n; i++)
         call->content_length = call->content_length * 10 + (value.p[i] - '0');
@@ -102,18 +77,11 @@ static int add_field(struct mw_py_call *call, PyObject *item)
 {
     struct mw_str name, value;
 
-    if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2) {
-        PyErr_Format(
-            PyExc_TypeError,
-            "start_response: headers must be a list of (name, value) tuples, not of %.200R", item);
-        return -1;
-    }
-    if (latin1(PyTuple_GET_ITEM(item, 0), "header name", &name) ||
-        latin1(PyTuple_GET_ITEM(item, 1), "header value", &value))
+    if (mw_py_field(item, HERE, &name, &value))
         return -1;
     enum mw_rsp_fault fault = mw_rsp_check_field(name, value);
     if (fault)
-        return refuse(fault, item);
+        return mw_py_refuse(HERE, fault, item);
     if (mw_rsp_is_hop_by_hop(name)) {
         drop_hop_by_hop(call, name);
         return 0;
@@ -158,7 +126,7 @@ static int build_head(struct mw_py_call *call, PyObject *status, PyObject *heade
 
 /* -- start_response -- */
 
-static int is_usable(const struct mw_py_call *call, const char *what)
+int mw_py_call_usable(const struct mw_py_call *call, const char *what)
 {
     if (mw_py_is_forked()) {
         PyErr_Format(PyExc_RuntimeError, "%s was called in a forked process", what);
@@ -187,7 +155,7 @@ static void raise_again(PyObject *exc_info)
 /* May start_response be called now? -1 with the exception that it must end with. */
 static int check_turn(const struct mw_py_call *call, PyObject *exc_info)
 {
-    if (!is_usable(call, "start_response"))
+    if (!mw_py_call_usable(call, "start_response"))
         return -1;
     if (!exc_info || exc_info == Py_None) {
         if (!call->started)
@@ -257,6 +225,11 @@ void mw_py_call_set_length(struct mw_py_call *call, uint64_t n)
 
 int mw_py_call_seal(struct mw_py_call *call)
 {
+    if (!call->started && call->err == MW_EABORT) {
+        /* It was told that nobody is there, and gave up. */
+        PyErr_SetString(PyExc_ConnectionAbortedError, "the client went away");
+        return -1;
+    }
     if (!call->started) {
         PyErr_SetString(PyExc_AssertionError,
                         "the application gave a response without calling start_response");
@@ -318,7 +291,7 @@ static PyObject *call_write(PyObject *self, PyObject *data)
                      Py_TYPE(data)->tp_name);
         return NULL;
     }
-    if (!is_usable(call, "write"))
+    if (!mw_py_call_usable(call, "write"))
         return NULL;
     call->wrote = 1;
     struct mw_py_block block = {PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)};

@@ -31,7 +31,8 @@ struct mw_py_call {
     uint32_t nfields;
     unsigned status;
     int64_t content_length; /* as the application gave it; -1: it did not */
-    int err;                /* first failure to send, MW_E*; sticky */
+    int err;                /* first failure to send, MW_E*, MW_EABORT also if the application was
+                               told that its client has gone; sticky */
     unsigned char started;  /* start_response succeeded */
     unsigned char headed;   /* the head was given to the channel, or is being given */
     unsigned char wrote;    /* write() was used */
@@ -42,6 +43,10 @@ extern PyType_Spec mw_py_call_spec;
 /* A call for c that builds its head in `head`. NULL with an exception. */
 struct mw_py_call *mw_py_call_create(struct mw_py_state *st, struct mw_chan *c,
                                      struct mw_buf *head);
+
+/* May `what` use the channel? 0 with an exception if the request has ended, or this is another
+ * process. */
+int mw_py_call_usable(const struct mw_py_call *call, const char *what);
 
 /* Flush the state of the head into its block and mark it as gone: whoever calls this sends it. 0,
  * or -1 with an exception if start_response was not called or the head is too large. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "clock.h"
 #include "engine.h"
 #include "environ.h"
@@ -35,6 +36,8 @@ struct run {
     struct mw_py_call *call; /* strong, as those below */
     struct mw_py_input *input;
     struct mw_py_errors *errors;
+    PyObject *early_hints;
+    PyObject *client_disconnected;
     enum mw_end how;
     int pending; /* the head and me->body are still to be sent */
 };
@@ -262,6 +265,8 @@ static PyObject *build_environ(struct run *r, uint64_t begin_us)
     struct mw_py_environ_extra extra = {
         .input = (PyObject *)r->input,
         .errors = (PyObject *)r->errors,
+        .early_hints = r->early_hints,
+        .client_disconnected = r->client_disconnected,
         .thread = r->me->number,
         .begin_us = r->req->process_group.n ? begin_us : 0,
         .now_us = mw_clock_epoch_us(),
@@ -295,7 +300,11 @@ static int make_objects(struct run *r)
         r->input = mw_py_input_create(st, r->call);
     if (r->input)
         r->errors = mw_py_errors_create(st, r->call, "<wsgi.errors>");
-    return r->errors ? 0 : -1;
+    if (r->errors)
+        r->early_hints = mw_py_early_hints(r->call);
+    if (r->early_hints)
+        r->client_disconnected = mw_py_client_disconnected(r->call);
+    return r->client_disconnected ? 0 : -1;
 }
 
 /* From here on the channel belongs to this thread alone, and no Python object knows it. */
@@ -306,6 +315,8 @@ static void drop_objects(struct run *r)
         mw_py_errors_flush(r->errors);
     if (r->call)
         mw_py_call_cut(r->call);
+    Py_CLEAR(r->client_disconnected);
+    Py_CLEAR(r->early_hints);
     Py_CLEAR(r->errors);
     Py_CLEAR(r->input);
     Py_CLEAR(r->call);
