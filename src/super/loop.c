@@ -221,13 +221,11 @@ static void carry_out(struct supervisor *s, struct mw_child *ch, enum mw_policy_
     case MW_ACT_ADMIT:
         admit(s, ch);
         break;
-    case MW_ACT_DRAIN:
-        drain(s, ch);
-        break;
     case MW_ACT_REPLACE:
         replace(s, ch);
         break;
     case MW_ACT_TERM:
+        mw_board_draining(group_of(s, ch)->board, ch->slot);
         (void)kill(ch->pid, SIGTERM);
         break;
     case MW_ACT_KILL:

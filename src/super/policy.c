@@ -126,20 +126,41 @@ static enum mw_policy_act recycle(struct mw_policy *p, const struct mw_policy_li
     return MW_ACT_REPLACE;
 }
 
-static enum mw_policy_act stop_ready(struct mw_policy *p, const struct mw_policy_limits *lim,
-                                     uint64_t now)
-{
-    p->wanted = 0;
-    drain(p, lim, now);
-    return MW_ACT_DRAIN;
-}
-
 static enum mw_policy_act term(struct mw_policy *p, const struct mw_policy_limits *lim,
                                uint64_t now)
 {
     (void)lim;
     enter(p, MW_POL_TERMED, later(now, MW_POLICY_TERM_MS));
     return MW_ACT_TERM;
+}
+
+/* How long a worker may take that was told to stop: shutdown-timeout for its requests, and again for
+ * what the application does at exit. */
+static uint64_t stop_limit(const struct mw_policy_limits *lim, uint64_t now)
+{
+    return later(later(later(now, lim->shutdown_ms), lim->shutdown_ms), MW_POLICY_SLACK_MS);
+}
+
+/* No graceful-timeout: when the generation ends no child is left that could take an answer. A first
+ * SIGTERM tells the worker that; the second one, when it is overdue, makes it say where it hangs. */
+static enum mw_policy_act stop_ready(struct mw_policy *p, const struct mw_policy_limits *lim,
+                                     uint64_t now)
+{
+    p->wanted = 0;
+    enter(p, MW_POL_DRAINING, stop_limit(lim, now));
+    return MW_ACT_TERM;
+}
+
+/* Its second SIGTERM would end it at once; it gets as long as the others. */
+static enum mw_policy_act stop_draining(struct mw_policy *p, const struct mw_policy_limits *lim,
+                                        uint64_t now)
+{
+    uint64_t due = stop_limit(lim, now);
+
+    p->wanted = 0;
+    if (due < p->due)
+        p->due = due;
+    return MW_ACT_NONE;
 }
 
 static enum mw_policy_act kill_it(struct mw_policy *p, const struct mw_policy_limits *lim,
@@ -234,7 +255,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
     [MW_POL_WAITING] =  { nothing,    start,   NULL,    NULL,    NULL,    NULL,    stop_empty,    NULL   },
     [MW_POL_STARTING] = { want_later, term,    ready,   failed,  refuse,  blame,   stop_starting, exited },
     [MW_POL_READY] =    { want_later, nothing, refuse,  refuse,  recycle, blame,   stop_ready,    exited },
-    [MW_POL_DRAINING] = { want_later, term,    refuse,  refuse,  nothing, blame,   stop_leaving,  exited },
+    [MW_POL_DRAINING] = { want_later, term,    refuse,  refuse,  nothing, blame,   stop_draining, exited },
     [MW_POL_TERMED] =   { want_later, kill_it, nothing, nothing, nothing, blame,   stop_leaving,  exited },
     [MW_POL_KILLED] =   { want_later, kill_it, nothing, nothing, nothing, nothing, stop_leaving,  exited },
     [MW_POL_FOREIGN] =  { want_later, freed,   NULL,    NULL,    NULL,    NULL,    stop_leaving,  freed  },

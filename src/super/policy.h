@@ -35,11 +35,10 @@ enum mw_policy_event {
 
 enum mw_policy_act {
     MW_ACT_NONE,
-    MW_ACT_START,   /* fork a worker now */
-    MW_ACT_ADMIT,   /* let requests come */
-    MW_ACT_DRAIN,   /* tell it to finish and leave */
-    MW_ACT_REPLACE, /* as DRAIN, and mw_policy_succeed in another slot if one is free */
-    MW_ACT_TERM,
+    MW_ACT_START, /* fork a worker now */
+    MW_ACT_ADMIT, /* let requests come */
+    MW_ACT_REPLACE, /* tell it to finish and leave; mw_policy_succeed in another slot if one is free */
+    MW_ACT_TERM,    /* the first: leave within shutdown-timeout; the second: now */
     MW_ACT_KILL,
     MW_ACT_REFUSE /* not allowed in this state: the worker is broken or hostile, feed HOSTILE */
 };

@@ -404,7 +404,9 @@ static int start_up(struct worker *w)
         if (steps[i].fn(w, why, sizeof why) == 0)
             continue;
         snprintf(line, sizeof line, "could not %s: %s", steps[i].name, why);
-        if (w->control < 0 || tell(w, MW_CTL_FAILED, line))
+        /* Where the supervisor has gone, nobody needs to know. */
+        int told = w->control < 0 ? MW_EIO : tell(w, MW_CTL_FAILED, line);
+        if (told && told != MW_ECLOSED)
             dprintf(STDERR_FILENO, "wsgi-worker: %s\n", line);
         return MW_EIO;
     }

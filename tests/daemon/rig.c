@@ -120,7 +120,7 @@ void rig_init(struct rig *r, const char *runtime)
     r->ngroups = 1;
     for (unsigned g = 0; g < RIG_GROUPS; g++) {
         struct mw_spec *s = &r->spec[g];
-        mw_opt_defaults(mw_spec_opts, mw_spec_nopts, s);
+        mw_spec_defaults(s);
         s->name = g ? "other" : "test";
         s->processes = 1;
         s->threads = 2;

@@ -81,7 +81,7 @@ static const struct row rows[] = {
     {MW_POL_READY, MW_EV_FAILED, MW_ACT_REFUSE, MW_POL_READY},
     {MW_POL_READY, MW_EV_RECYCLE, MW_ACT_REPLACE, MW_POL_DRAINING},
     {MW_POL_READY, MW_EV_HOSTILE, MW_ACT_KILL, MW_POL_KILLED},
-    {MW_POL_READY, MW_EV_STOP, MW_ACT_DRAIN, MW_POL_DRAINING},
+    {MW_POL_READY, MW_EV_STOP, MW_ACT_TERM, MW_POL_DRAINING},
     {MW_POL_READY, MW_EV_EXITED, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_READY, MW_EV_TICK, MW_ACT_NONE, MW_POL_READY},
     {MW_POL_DRAINING, MW_EV_READY, MW_ACT_REFUSE, MW_POL_DRAINING},
@@ -188,8 +188,29 @@ static void test_policy_12_endless_timeouts_do_not_overflow(void **state)
     assert_int_equal(mw_policy_step(&p, &huge, MW_EV_WANT, T0), MW_ACT_START);
     assert_true(p.due == MW_NO_DEADLINE);
     assert_int_equal(mw_policy_step(&p, &huge, MW_EV_READY, T0), MW_ACT_ADMIT);
-    assert_int_equal(mw_policy_step(&p, &huge, MW_EV_STOP, T0), MW_ACT_DRAIN);
+    assert_int_equal(mw_policy_step(&p, &huge, MW_EV_STOP, T0), MW_ACT_TERM);
     assert_true(p.due == MW_NO_DEADLINE);
+}
+
+static void test_policy_14_a_stop_grants_no_graceful_timeout(void **state)
+{
+    struct mw_policy p;
+    uint64_t limit = T0 + 2 * limits.shutdown_ms + MW_POLICY_SLACK_MS;
+
+    (void)state;
+    assert_true(limits.graceful_ms > limits.shutdown_ms + MW_POLICY_SLACK_MS);
+    mw_policy_init(&p);
+    (void)!feed(&p, MW_EV_WANT, T0);
+    (void)!feed(&p, MW_EV_READY, T0);
+    struct mw_policy draining = p;
+    assert_int_equal(feed(&p, MW_EV_STOP, T0), MW_ACT_TERM);
+    assert_true(p.due == limit);
+    assert_int_equal(feed(&p, MW_EV_TICK, limit), MW_ACT_TERM);
+    assert_int_equal(feed(&p, MW_EV_TICK, limit + MW_POLICY_TERM_MS), MW_ACT_KILL);
+    assert_int_equal(feed(&draining, MW_EV_RECYCLE, T0), MW_ACT_REPLACE);
+    assert_true(draining.due > limit);
+    assert_int_equal(feed(&draining, MW_EV_STOP, T0), MW_ACT_NONE);
+    assert_true(draining.due == limit);
 }
 
 static void test_policy_13_long_service_forgives(void **state)
@@ -375,7 +396,6 @@ static void carry_out(struct world *w, const struct mw_policy *p, enum mw_policy
         assert_true(w->process && !w->serves);
         w->serves = 1;
         break;
-    case MW_ACT_DRAIN:
     case MW_ACT_REPLACE:
         assert_true(w->serves);
         break;
@@ -448,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_policy_11_no_startup_timeout_means_no_limit),
         cmocka_unit_test(test_policy_12_endless_timeouts_do_not_overflow),
         cmocka_unit_test(test_policy_13_long_service_forgives),
+        cmocka_unit_test(test_policy_14_a_stop_grants_no_graceful_timeout),
         cmocka_unit_test(test_policy_20_failed_starts_wait_longer_and_longer),
         cmocka_unit_test(test_policy_21_quick_deaths_are_free_at_first),
         cmocka_unit_test(test_policy_22_a_hostile_worker_is_not_forgiven),
