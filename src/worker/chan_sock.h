@@ -29,8 +29,7 @@ struct mw_chan_sock {
     int body_err;   /* once the body is over: 0 or an MW_E* that every read repeats */
     const uint8_t *got; /* bytes of the last BODY not yet read; borrowed from the link */
     size_t got_n;
-    struct mw_buf
-        held; /* body bytes that come before those of got, moved out of another frame's way */
+    struct mw_buf held; /* body bytes before those of got, moved out of another frame's way */
 
     int may_abort;    /* one ABORT per request, which may cross our END */
     int client_gone;  /* it came */
