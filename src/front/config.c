@@ -17,8 +17,10 @@
 #include <http_main.h>
 #include <unixd.h>
 
+#include "env.h"
 #include "identity.h"
 #include "interpreter.h"
+#include "reach.h"
 
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
@@ -302,7 +304,7 @@ static int find_runtime(struct mw_group *g, const struct mw_config *cfg, apr_poo
         spec->python_home = cfg->python_home.value;
         from = apr_psprintf(p, " (WSGIPythonHome at %s)", cfg->python_home.where);
     }
-    spec->runtime = mw_config_runtime(p, outside(spec, p, spec->python_home), &why);
+    spec->runtime = mw_config_runtime(p, spec->chroot ? spec->chroot : "", spec->python_home, &why);
     if (!spec->runtime)
         return refuse(g, "WSGI0605", apr_pstrcat(p, why, from, NULL));
     return 1;
@@ -313,6 +315,38 @@ static int is_directory(const char *path)
     struct stat st;
 
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Workers must get at their Python, and at their environment's packages. */
+static int check_reach(const struct mw_group *g, apr_pool_t *p)
+{
+    const struct mw_spec *spec = &g->spec;
+    const struct mw_reach who = {spec->uid, spec->gid, spec->user_name, spec->chroot};
+    const char *why;
+
+    if (!spec->python_home)
+        return 1;
+    why = mw_reach_check(
+        p, &who, mw_config_home_files(p, spec->chroot ? spec->chroot : "", spec->python_home));
+    return why ? refuse(g, "WSGI0608",
+                        apr_psprintf(p, "the Python home '%s': %s", spec->python_home, why))
+               : 1;
+}
+
+/* A worker reads the file when it starts, and says then what is wrong. A test says it earlier. */
+static int check_env_file(const struct mw_group *g)
+{
+    char why[1024];
+    int unsure = geteuid() != 0; /* httpd's parent may be somebody else */
+
+    if (!g->spec.env_file || !testing_config() ||
+        mw_env_file(g->spec.env_file, NULL, NULL, why, sizeof(why)) == 0)
+        return 1;
+    ap_log_error(APLOG_MARK, unsure ? APLOG_WARNING : APLOG_ERR, 0, g->server,
+                 "WSGI0609: WSGIDaemonProcess %s (%s): env-file=: %s; the group's processes would "
+                 "not start",
+                 g->spec.name, g->where, why);
+    return unsure;
 }
 
 static int add_preload(struct mw_group *g, apr_array_header_t *list, const struct mw_import *im,
@@ -366,19 +400,38 @@ static int finish_group(struct mw_group *g, const struct mw_config *cfg, apr_poo
     mw_interpreter_inherit(&g->spec.py, &cfg->py);
     g->spec.log_level = ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX);
     return (geteuid() == 0 ? identify_root(g, p) : identify_plain(g, p)) && check_dirs(g, p) &&
-           find_runtime(g, cfg, p) && list_preloads(g, cfg, p);
+           find_runtime(g, cfg, p) && check_reach(g, p) && check_env_file(g) &&
+           list_preloads(g, cfg, p);
 }
 
 static int check_python_home(const struct mw_config *cfg, apr_pool_t *p, server_rec *s)
 {
     const char *why;
 
-    if (!cfg->python_home.value || mw_config_runtime(p, cfg->python_home.value, &why))
+    if (!cfg->python_home.value || mw_config_runtime(p, "", cfg->python_home.value, &why))
         return 1;
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                  "WSGI0605: WSGIPythonHome (%s): %s; httpd does not start", cfg->python_home.where,
                  why);
     return 0;
+}
+
+/* It may be meant for groups alone, whose users were asked already. */
+static void warn_of_reach(const struct mw_config *cfg, apr_pool_t *p, server_rec *s)
+{
+    struct mw_reach who = {-1, -1, NULL, NULL};
+    struct mw_identity id;
+    const char *why;
+
+    if (!cfg->python_home.value || cfg->restrict_embedded == 1)
+        return;
+    if (geteuid() == 0 && mw_identity_of(p, (int64_t)ap_unixd_config.user_id, &id))
+        who = (struct mw_reach){id.uid, (int64_t)ap_unixd_config.group_id, id.name, NULL};
+    why = mw_reach_check(p, &who, mw_config_home_files(p, "", cfg->python_home.value));
+    if (why)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0608: WSGIPythonHome (%s): %s; embedded requests would get 500",
+                     cfg->python_home.where, why);
 }
 
 /* Under WSGIRestrictEmbedded On, what only an alias asked to preload does not start embedded
@@ -406,6 +459,7 @@ int mw_config_finish(struct mw_config *cfg, apr_pool_t *p, server_rec *s)
                      APR_ARRAY_IDX(cfg->remarks, i, const char *));
     if (!check_python_home(cfg, p, s))
         return HTTP_INTERNAL_SERVER_ERROR; /* groups would only repeat it */
+    warn_of_reach(cfg, p, s);
     /* Every group is looked at, so that one start shows all that is wrong. */
     for (int i = 0; i < cfg->groups->nelts; i++)
         ok = finish_group(APR_ARRAY_IDX(cfg->groups, i, struct mw_group *), cfg, p, s) && ok;

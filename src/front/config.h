@@ -137,6 +137,10 @@ const char *mw_config_beside(apr_pool_t *p, const char *file);
  * or the directory that will be the process's root. On failure NULL
  * and *why is a sentence: which file is missing and how to build it, or what is wrong with the
  * home. */
-const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why);
+const char *mw_config_runtime(apr_pool_t *p, const char *root, const char *home, const char **why);
+
+/* The files that a process with this Python home must be able to read, NULL at the end, as it sees
+ * them; root: "", or the directory that will be its root. */
+const char *const *mw_config_home_files(apr_pool_t *p, const char *root, const char *home);
 
 #endif

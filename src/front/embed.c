@@ -57,7 +57,7 @@ static void log_line(void *ctx, int level, const char *line, size_t n)
 static const struct mw_py_runtime *load(struct mw_embed *e)
 {
     const char *why = NULL;
-    const char *path = mw_config_runtime(e->pool, e->config->python_home.value, &why);
+    const char *path = mw_config_runtime(e->pool, "", e->config->python_home.value, &why);
     const struct mw_py_runtime *py = NULL;
     void *so = path ? dlopen(path, RTLD_NOW | RTLD_GLOBAL) : NULL;
 

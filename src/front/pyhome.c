@@ -11,6 +11,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,9 +199,53 @@ static int link_version(apr_pool_t *p, const char *home, struct version *out)
     return ok;
 }
 
-/* NULL, or what is wrong with the home. */
-static const char *home_version(apr_pool_t *p, const char *home, struct version *out)
+/* What the environment's own python is called by the Python it was made from, such as python3.11. */
+static const char *check_program(apr_pool_t *p, const char *home, const struct version *said)
 {
+    const char *python = apr_pstrcat(p, home, "/bin/python", NULL);
+    char *target = realpath(python, NULL);
+    const char *name = target ? strrchr(target, '/') : NULL;
+    size_t n = strcspn(said->text, "t");
+    const char *why = NULL;
+    struct version is;
+
+    if (!target && errno == ENOENT)
+        why = apr_psprintf(p,
+                           "'%s' of the virtual environment leads nowhere: its Python %s is no "
+                           "longer there; make the environment again",
+                           python, said->text);
+    else if (name && dir_version(name + 1, &is) &&
+             (strcspn(is.text, "t") != n || strncmp(is.text, said->text, n) != 0))
+        why = apr_psprintf(p,
+                           "the virtual environment '%s' was made with Python %s, but its Python, "
+                           "'%s', is now %s; make the environment again",
+                           home, said->text, target, is.text);
+    free(target);
+    return why;
+}
+
+/* NULL, or why a virtual environment that says its version cannot work all the same. Links out of it
+ * lead to where the process will see them only without another root. */
+static const char *check_venv(apr_pool_t *p, const char *root, const char *home,
+                              const struct version *version)
+{
+    const char *venv = apr_pstrcat(p, root, home, NULL);
+
+    if (!read_venv(p, venv).versioned)
+        return NULL;
+    if (!has_lib(p, venv, version->text))
+        return apr_psprintf(p,
+                            "'%s' says that it is a virtual environment of Python %s, but has no "
+                            "lib/python%s; make the environment again",
+                            venv, version->text, version->text);
+    return *root ? NULL : check_program(p, venv, version);
+}
+
+/* NULL, or what is wrong with the home. */
+static const char *home_version(apr_pool_t *p, const char *root, const char *inside,
+                                struct version *out)
+{
+    const char *home = apr_pstrcat(p, root, inside, NULL);
     struct venv venv;
 
     if (!is_directory(home))
@@ -209,7 +254,7 @@ static const char *home_version(apr_pool_t *p, const char *home, struct version 
                             "Python installation or a virtual environment",
                             home);
     venv = read_venv(p, home);
-    if (venv.base && *venv.base && !is_directory(venv.base))
+    if (venv.base && *venv.base && !is_directory(apr_pstrcat(p, root, venv.base, NULL)))
         return apr_psprintf(p,
                             "the virtual environment '%s' was made from the Python in '%s', which "
                             "is no longer there; make the environment again",
@@ -230,20 +275,22 @@ static const char *home_version(apr_pool_t *p, const char *home, struct version 
                         home);
 }
 
-const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why)
+const char *mw_config_runtime(apr_pool_t *p, const char *root, const char *home, const char **why)
 {
     struct version v;
     const char *path;
 
     apr_cpystrn(v.text, MW_DEFAULT_PYTHON, sizeof(v.text));
     if (home) {
-        *why = home_version(p, home, &v);
+        *why = home_version(p, root, home, &v);
         if (*why)
             return NULL;
     }
     path = mw_config_beside(p, apr_psprintf(p, "wsgi-python-%s.so", v.text));
-    if (access(path, R_OK) == 0)
-        return path;
+    if (access(path, R_OK) == 0) {
+        *why = home ? check_venv(p, root, home, &v) : NULL;
+        return *why ? NULL : path;
+    }
     *why = apr_psprintf(p,
                         "the runtime for Python %s, '%s', is missing%s%s%s; build it with `./dev "
                         "build --python PATH` or `./configure --with-python=PATH`, PATH being a "
@@ -251,4 +298,52 @@ const char *mw_config_runtime(apr_pool_t *p, const char *home, const char **why)
                         v.text, path, home ? " (the version of Python home '" : "",
                         home ? home : "", home ? "')" : "", v.text);
     return NULL;
+}
+
+/* "/usr" of "/usr/bin"; NULL of anything that has none. */
+static const char *parent_of(apr_pool_t *p, const char *dir)
+{
+    const char *slash = dir ? strrchr(dir, '/') : NULL;
+
+    return slash && slash[1] ? apr_pstrmemdup(p, dir, (apr_size_t)(slash - dir)) : NULL;
+}
+
+/* The one of lib and lib64 below prefix in which `file` of that version's library is, as the process
+ * names it; NULL if it is in neither. */
+static const char *library_file(apr_pool_t *p, const char *root, const char *prefix,
+                                const char *version, const char *file)
+{
+    static const char *const libs[] = {"lib", "lib64"};
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(libs); i++) {
+        const char *path = apr_psprintf(p, "%s/%s/python%s/%s", prefix, libs[i], version, file);
+        if (is_there(apr_pstrcat(p, root, path, NULL)))
+            return path;
+    }
+    return NULL;
+}
+
+const char *const *mw_config_home_files(apr_pool_t *p, const char *root, const char *home)
+{
+    const char **list = apr_pcalloc(p, 5 * sizeof(*list));
+    struct venv venv = read_venv(p, apr_pstrcat(p, root, home, NULL));
+    const char *prefix = home;
+    struct version v;
+    const char *file;
+    int n = 0;
+
+    list[n++] = home;
+    if (home_version(p, root, home, &v))
+        return list;
+    if (venv.found) {
+        list[n++] = apr_pstrcat(p, home, "/pyvenv.cfg", NULL);
+        file = library_file(p, root, home, v.text, "site-packages");
+        if (file)
+            list[n++] = file;
+        prefix = parent_of(p, venv.base);
+    }
+    file = prefix ? library_file(p, root, prefix, v.text, "os.py") : NULL;
+    if (file)
+        list[n++] = file;
+    return list;
 }
