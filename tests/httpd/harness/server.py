@@ -175,6 +175,7 @@ class Httpd:
         env["MW_TEST_SERVER"] = self.dir
         if self.wsgi and sanitized():
             env["LD_PRELOAD"] = _libasan()
+            env["PYTHONMALLOC"] = "malloc"
             env["ASAN_OPTIONS"] = f"detect_leaks=0:log_path={self.path('tmp')}/asan"
             env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={self.path('tmp')}/ubsan"
         env.update(self.env)
