@@ -102,8 +102,9 @@ static const char *parse_option(const cmd_parms *cmd, const struct mw_cmd_option
         end++;
     name = apr_pstrmemdup(cmd->pool, start, (apr_size_t)(end - start));
     if ((*end != '=' || end == start) && holds_lines(o))
-        return bad_option(cmd, o, "A word after env= is not of the form name=value; a value with "
-                                  "blanks in it must be in quotes");
+        return bad_option(cmd, o,
+                          "A word after env= is not of the form name=value; a value with "
+                          "blanks in it must be in quotes");
     if (*end != '=' || end == start)
         return bad_option(cmd, o,
                           apr_psprintf(cmd->pool, "'%s' is not of the form name=value", name));

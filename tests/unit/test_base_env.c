@@ -154,7 +154,7 @@ static char *write_file(const char *text, size_t n)
 {
     static char path[] = "/tmp/mw-env-XXXXXX";
 
-    strcpy(path + sizeof path - 7, "XXXXXX");
+    memcpy(path + sizeof path - 7, "XXXXXX", 6);
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, n), (ssize_t)n);
