@@ -119,6 +119,15 @@ static int chunked_body(request_rec *r, const char *coding, struct mw_req *head)
     return OK;
 }
 
+/* A filter that makes other bytes of the body, mod_deflate for one. */
+static int is_filtered(const request_rec *r)
+{
+    for (const ap_filter_t *f = r->input_filters; f && f != r->proto_input_filters; f = f->next)
+        if (f->frec->ftype < AP_FTYPE_PROTOCOL)
+            return 1;
+    return 0;
+}
+
 static int sized_body(request_rec *r, const char *text, struct mw_req *head)
 {
     int64_t length = parse_length(text);
@@ -138,8 +147,11 @@ static int sized_body(request_rec *r, const char *text, struct mw_req *head)
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
     head->content_length = length;
-    if (length > 0)
-        head->flags |= MW_REQ_BODY;
+    if (length == 0)
+        return OK;
+    head->flags |= MW_REQ_BODY;
+    if (is_filtered(r))
+        head->content_length = -1; /* only the filter knows how much there will be */
     return OK;
 }
 
@@ -303,6 +315,15 @@ static void put_header(struct writer *w, const apr_table_entry_t *e, const struc
         put(w, (struct mw_str){key, n}, str(e->val));
 }
 
+/* Whether Content-Length is that of the bytes which the application will read: many count on it. A filter
+ * decodes where there is something to decode, and otherwise most likely leaves the body as it is. */
+static int knows_length(const request_rec *r, const struct mw_req *head)
+{
+    if (apr_table_get(r->headers_in, "Transfer-Encoding"))
+        return 0;
+    return head->content_length >= 0 || !apr_table_get(r->headers_in, "Content-Encoding");
+}
+
 static void put_headers(struct writer *w, const struct mw_target *t, const struct mw_req *head)
 {
     const apr_array_header_t *list = apr_table_elts(w->r->headers_in);
@@ -312,7 +333,7 @@ static void put_headers(struct writer *w, const struct mw_target *t, const struc
         if (e[i].key && e[i].val)
             put_header(w, &e[i], t);
     put_text(w, MW_STR("CONTENT_TYPE"), apr_table_get(w->r->headers_in, "Content-Type"));
-    if (head->content_length >= 0)
+    if (knows_length(w->r, head))
         put_text(w, MW_STR("CONTENT_LENGTH"), apr_table_get(w->r->headers_in, "Content-Length"));
 }
 
