@@ -23,7 +23,7 @@
 struct conn {
     struct mw_link link; /* first: a lease names the connection by its link */
     uint32_t incarnation;
-    struct conn *next;
+    struct conn *next; /* in a list of idle, leased or stale connections */
 };
 
 struct idle {
@@ -33,7 +33,9 @@ struct idle {
 
 struct mw_endpoint {
     struct mw_endpoint_config cfg;
-    pthread_mutex_t lock; /* guards slots */
+    pthread_mutex_t lock; /* guards what follows */
+    int stopped;
+    struct conn *leased;
     unsigned nslots;
     struct idle slots[];
 };
@@ -183,6 +185,38 @@ static int connect_worker(const struct mw_endpoint *e, const struct mw_claim *cl
     return 0;
 }
 
+static int lease_begin(struct mw_endpoint *e, struct conn *c)
+{
+    int stopped;
+
+    pthread_mutex_lock(&e->lock);
+    stopped = e->stopped;
+    c->next = e->leased;
+    e->leased = c;
+    pthread_mutex_unlock(&e->lock);
+    return stopped ? MW_ECLOSED : 0;
+}
+
+static void lease_end(struct mw_endpoint *e, struct conn *c)
+{
+    struct conn **p = &e->leased;
+
+    pthread_mutex_lock(&e->lock);
+    while (*p != c)
+        p = &(*p)->next;
+    *p = c->next;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void mw_endpoint_stop(struct mw_endpoint *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->stopped = 1;
+    for (struct conn *c = e->leased; c; c = c->next)
+        shutdown(c->link.fd, SHUT_RDWR);
+    pthread_mutex_unlock(&e->lock);
+}
+
 int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
 {
     struct conn *c;
@@ -200,13 +234,17 @@ int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease 
         }
     }
     out->link = &c->link;
-    return 0;
+    rv = lease_begin(e, c);
+    if (rv)
+        mw_endpoint_return(e, out, 0);
+    return rv;
 }
 
 void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse)
 {
     struct conn *c = (struct conn *)lease->link;
 
+    lease_end(e, c);
     if (reuse) {
         mw_link_trim(&c->link);
         c = idle_push(e, lease->claim.slot, c);

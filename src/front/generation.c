@@ -143,8 +143,7 @@ static int fill(struct mw_generation *g, const struct mw_config *config)
         rv = mw_io_pipe(g->life);
     for (int i = 0; rv == 0 && i < config->groups->nelts; i++) {
         const struct mw_group *group = ((struct mw_group **)config->groups->elts)[i];
-        uint64_t limit = (uint64_t)(group->spec.graceful_timeout_ms +
-                                    group->spec.shutdown_timeout_ms);
+        uint64_t limit = 2 * (uint64_t)group->spec.shutdown_timeout_ms;
 
         rv = make_group(&g->groups[g->ngroups], group);
         if (rv == 0)

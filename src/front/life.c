@@ -117,6 +117,14 @@ void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
         (void)mw_embed_runtime(f->embed);
 }
 
+/* httpd is about to wait for its threads; those that wait for a worker are told not to. */
+void mw_life_child_stopping(apr_pool_t *pchild, int graceful)
+{
+    (void)pchild;
+    for (int i = 0; front && !graceful && i < front->config->groups->nelts; i++)
+        mw_endpoint_stop(front->endpoints[i]);
+}
+
 void mw_life_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
                           mpm_child_status state)
 {

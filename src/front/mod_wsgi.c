@@ -21,6 +21,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_check_config(mw_life_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(mw_life_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(mw_life_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 110) /* httpd 2.4.49 */
+    ap_hook_child_stopping(mw_life_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+#endif
     ap_hook_child_status(mw_life_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(mw_life_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_translate_name(mw_resolve_alias, alias_before, alias_after, APR_HOOK_MIDDLE);
