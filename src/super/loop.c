@@ -21,14 +21,13 @@
 #include "clock.h"
 #include "io.h"
 #include "log.h"
+#include "signals.h"
+#include "status.h"
 
 #define HANDOVERS_AT_ONCE 64     /* messages of httpd's children per turn of the loop */
 #define MESSAGES_AT_ONCE 4       /* of one worker per turn */
 #define FOREIGN_CHECK_MS 100     /* how often a process that is not our child is looked at */
 #define COMPLAINTS_EVERY_MS 1000 /* at most one line about bad messages in this time */
-
-/* Written by the signal handler, one byte per signal; read by the loop. */
-static volatile sig_atomic_t signal_fd = -1;
 
 enum { P_SIGNAL, P_LIFE, P_HANDOVER, P_FIXED };
 
@@ -43,70 +42,6 @@ struct supervisor {
     uint64_t complained_at; /* last line about a bad handover message */
     unsigned unsaid;        /* such messages since */
 };
-
-/* -- signals -- */
-
-static void on_signal(int sig)
-{
-    int saved = errno;
-    unsigned char byte = (unsigned char)sig;
-    (void)!write(signal_fd, &byte, 1);
-    errno = saved;
-}
-
-/* All that httpd had set up is undone: default, or ours. */
-static void take_signals(void)
-{
-    static const int ours[] = {SIGCHLD, SIGTERM, SIGINT};
-    static const int ignored[] = {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM};
-    struct sigaction sa = {.sa_handler = SIG_DFL};
-    sigset_t none;
-
-    for (int s = 1; s < NSIG; s++)
-        (void)sigaction(s, &sa, NULL);
-    sa.sa_handler = SIG_IGN;
-    for (size_t i = 0; i < MW_ARRAY_LEN(ignored); i++)
-        (void)sigaction(ignored[i], &sa, NULL);
-    sa.sa_handler = on_signal;
-    sa.sa_flags = SA_RESTART | SA_NOCLDSTOP;
-    sigfillset(&sa.sa_mask);
-    for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++)
-        (void)sigaction(ours[i], &sa, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static const char *signal_name(int sig)
-{
-    static const struct {
-        int sig;
-        const char *name;
-    } names[] = {{SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"},
-                 {SIGILL, "SIGILL"},   {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"},
-                 {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},   {SIGKILL, "SIGKILL"},
-                 {SIGUSR1, "SIGUSR1"}, {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"},
-                 {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"},
-                 {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"}};
-    for (size_t i = 0; i < MW_ARRAY_LEN(names); i++) {
-        if (names[i].sig == sig)
-            return names[i].name;
-    }
-    return "a signal";
-}
-
-/* "exited with status 3", "was killed by SIGSEGV (11), core dumped" */
-static void say_status(char *out, size_t cap, int status)
-{
-    if (WIFEXITED(status)) {
-        snprintf(out, cap, "exited with status %d", WEXITSTATUS(status));
-    } else if (WIFSIGNALED(status)) {
-        int sig = WTERMSIG(status);
-        snprintf(out, cap, "was killed by %s (%d)%s", signal_name(sig), sig,
-                 WCOREDUMP(status) ? ", core dumped" : "");
-    } else {
-        snprintf(out, cap, "ended with status 0x%x", (unsigned)status);
-    }
-}
 
 /* -- one worker -- */
 
@@ -255,7 +190,7 @@ static void log_exit(struct supervisor *s, struct mw_child *ch, const struct mw_
     int left = before->state == MW_POL_DRAINING || before->state == MW_POL_TERMED ||
                before->state == MW_POL_KILLED;
 
-    say_status(how, sizeof how, status);
+    mw_status_text(how, sizeof how, status);
     if (before->ready_at ? left && !before->blamed : s->ending) {
         mw_log(MW_LOG_INFO, "WSGI0570", "worker %u of group '%s' (pid %ld) %s, as it was told to",
                ch->slot, name_of(s, ch), (long)pid, how);
@@ -456,7 +391,7 @@ static void signal_event(struct supervisor *s)
 
     for (ssize_t i = 0; i < n; i++) {
         if (bytes[i] == SIGTERM || bytes[i] == SIGINT)
-            end(s, signal_name(bytes[i]));
+            end(s, mw_status_signal(bytes[i]));
     }
     reap(s);
 }
@@ -641,19 +576,13 @@ static int open_all(struct supervisor *s)
     rv = mw_io_nonblock(s->signal_w, 1);
     if (rv)
         return rv;
-    signal_fd = s->signal_w;
+    mw_signals_take(s->signal_w);
     return 0;
 }
 
 static void close_all(struct supervisor *s)
 {
-    struct sigaction ign = {.sa_handler = SIG_IGN};
-
-    (void)sigaction(SIGTERM, &ign, NULL); /* the handler's pipe is about to go */
-    (void)sigaction(SIGINT, &ign, NULL);
-    ign.sa_handler = SIG_DFL;
-    (void)sigaction(SIGCHLD, &ign, NULL);
-    signal_fd = -1;
+    mw_signals_leave(); /* the handler's pipe is about to go */
     mw_children_fini(&s->cs);
     mw_io_close(&s->signal_r);
     mw_io_close(&s->signal_w);
@@ -675,7 +604,6 @@ int mw_super_run(const struct mw_super_config *cfg)
 
     if (rv)
         goto out;
-    take_signals();
     find_foreign(&s);
     for (unsigned g = 0; g < cfg->ngroups; g++)
         want(&s, g);

@@ -1,0 +1,41 @@
+/*
+ * status.c: see status.h.
+ */
+#include "status.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "base.h"
+
+const char *mw_status_signal(int sig)
+{
+    static const struct {
+        int sig;
+        const char *name;
+    } names[] = {{SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"},
+                 {SIGILL, "SIGILL"},   {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"},
+                 {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},   {SIGKILL, "SIGKILL"},
+                 {SIGUSR1, "SIGUSR1"}, {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"},
+                 {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"},
+                 {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"}};
+    for (size_t i = 0; i < MW_ARRAY_LEN(names); i++) {
+        if (names[i].sig == sig)
+            return names[i].name;
+    }
+    return "a signal";
+}
+
+void mw_status_text(char *out, size_t cap, int status)
+{
+    if (WIFEXITED(status)) {
+        snprintf(out, cap, "exited with status %d", WEXITSTATUS(status));
+    } else if (WIFSIGNALED(status)) {
+        int sig = WTERMSIG(status);
+        snprintf(out, cap, "was killed by %s (%d)%s", mw_status_signal(sig), sig,
+                 WCOREDUMP(status) ? ", core dumped" : "");
+    } else {
+        snprintf(out, cap, "ended with status 0x%x", (unsigned)status);
+    }
+}
