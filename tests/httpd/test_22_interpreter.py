@@ -237,7 +237,7 @@ def test_interpreter_12_signal_handlers_are_not_installed(plain, mode, path):
 
 
 def only_main(own_httpd, main=""):
-    """A server with no interpreter but the main one: CPython 3.11 cannot fork where there is another."""
+    """A server with no interpreter but the main one: CPython cannot fork where there is another."""
     text = "WSGIApplicationGroup %{GLOBAL}\nWSGIScriptAlias / @apps@/code/wsgi.py\n"
     return Code(own_httpd(main=f"WSGIDaemonProcess {GROUP}\n{main}",
                           vhosts={"embedded": text, "daemon": f"WSGIProcessGroup {GROUP}\n{text}"}))
