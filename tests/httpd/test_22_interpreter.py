@@ -485,7 +485,9 @@ def test_interpreter_25_two_pythons_in_one_httpd(own_httpd):
     versions = [v for v in pythons.runtimes() if pythons.installed(v)]
     if len(versions) < 2:
         pytest.skip(f"the build has a runtime for {versions} only")
-    text = "".join(f"WSGIDaemonProcess p{v} python-home=@tmp@/venv{v} threads=2\n" for v in versions)
+    text = "WSGIPythonOptimize 1\nWSGIPythonWarnings error\nWSGIPythonHashSeed 7\nWSGIRestrictStdin On\n"
+    text += "".join(f"WSGIDaemonProcess p{v} python-home=@tmp@/venv{v} threads=2 switch-interval=0.01\n"
+                    for v in versions)
     vhosts = {v: f"WSGIProcessGroup p{v}\nWSGIScriptAlias /sub @apps@/code/wsgi.py application-group=sub\n"
                  "WSGIScriptAlias / @apps@/code/wsgi.py" for v in versions}
     httpd = own_httpd.make(main=text, vhosts=vhosts)
@@ -500,6 +502,14 @@ def test_interpreter_25_two_pythons_in_one_httpd(own_httpd):
             state = Code(httpd)(STATE + "import which, ssl, sqlite3\nresult['which'] = which.version\n", v, path)
             assert state["version"] == [3, int(v[2:])] and state["which"] == v
             assert state["prefix"] == httpd.path("tmp", f"venv{v}")
+            assert (state["optimize"], state["debug"], state["warn"], state["utf8"]) == (1, False, ["error"], 1)
+            assert state["interval"] == pytest.approx(0.01)
+            assert Code(httpd)(INSTALL, v, path) == [True, True, True, 0]
+            assert Code(httpd)("import sys\ntry:\n    sys.stdin.read()\nexcept OSError as e:\n    result = str(e)",
+                               v, path) == "sys.stdin is restricted by WSGIRestrictStdin"
+        assert state["hash"] == int(subprocess.run(
+            [pythons.installed(v), "-c", "print(hash('spam'))"], capture_output=True, check=True,
+            env={"PYTHONHASHSEED": "7"}).stdout)
 
 
 # -- what `apache2 -t` finds
