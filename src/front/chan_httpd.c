@@ -8,6 +8,8 @@
 #include "chan_httpd.h"
 
 #include <http_core.h>
+#include <errno.h>
+
 #include <http_log.h>
 #include <http_protocol.h>
 #include <util_filter.h>
@@ -40,6 +42,7 @@ static int read_error(struct mw_chan_httpd *ch, apr_status_t rv)
     if (ch->r->connection->aborted || APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_INCOMPLETE(rv) ||
         APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv))
         return MW_EABORT;
+    errno = rv < APR_OS_START_ERROR ? rv : 0; /* a filter's refusal is no system error */
     return MW_EIO;
 }
 

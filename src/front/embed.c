@@ -66,21 +66,28 @@ static const struct mw_py_runtime *load(struct mw_embed *e)
     if (!so && path)
         why = dlerror();
     else if (so && (!py || py->abi != MW_PY_ABI))
-        why = apr_pstrcat(e->pool, path, " was built for another version of mod_wsgi: build both "
-                          "together", NULL);
+        why = apr_pstrcat(e->pool, path,
+                          " was built for another version of mod_wsgi: build both "
+                          "together",
+                          NULL);
     if (!why)
         return py;
-    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, e->server,
-                 "WSGI0001: the Python runtime cannot be loaded: %s; embedded requests of this child "
-                 "get 500", why);
+    ap_log_error(
+        APLOG_MARK, APLOG_CRIT, 0, e->server,
+        "WSGI0001: the Python runtime cannot be loaded: %s; embedded requests of this child "
+        "get 500",
+        why);
     return NULL;
 }
 
 static int start(struct mw_embed *e)
 {
-    struct mw_py_config cfg = { .home = e->config->python_home.value, .path = e->config->python_path,
-                                .process_group = "", .server_banner = ap_get_server_banner(),
-                                .log = log_line, .log_ctx = e->server };
+    struct mw_py_config cfg = {.home = e->config->python_home.value,
+                               .path = e->config->python_path,
+                               .process_group = "",
+                               .server_banner = ap_get_server_banner(),
+                               .log = log_line,
+                               .log_ctx = e->server};
     ap_version_t version;
     char why[1024] = "";
     int threads = 1, processes = 1;
@@ -100,7 +107,8 @@ static int start(struct mw_embed *e)
     if (e->py->start(&cfg, why, sizeof why) == 0)
         return 0;
     ap_log_error(APLOG_MARK, APLOG_CRIT, 0, e->server,
-                 "WSGI0001: Python does not start: %s; embedded requests of this child get 500", why);
+                 "WSGI0001: Python does not start: %s; embedded requests of this child get 500",
+                 why);
     return MW_EIO;
 }
 
@@ -110,8 +118,8 @@ static void preload(struct mw_embed *e)
 
     for (int i = 0; i < imports->nelts; i++) {
         const struct mw_import *im = &((const struct mw_import *)imports->elts)[i];
-        struct mw_str script = { im->script, strlen(im->script) };
-        struct mw_str group = { im->application_group, strlen(im->application_group) };
+        struct mw_str script = {im->script, strlen(im->script)};
+        struct mw_str group = {im->application_group, strlen(im->application_group)};
 
         if (im->process_group[0] == '\0')
             (void)e->py->preload(script, group, 1); /* logs its own failure */

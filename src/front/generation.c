@@ -36,6 +36,7 @@ APLOG_USE_MODULE(wsgi);
 #define RETAINED_KEY "mod_wsgi-generations"
 #define STEADY_MS 5000     /* a supervisor that lived this long is started again at once */
 #define STOP_GRACE_MS 2000 /* beyond the groups' own limits, when httpd stops */
+#define SPARE_MEMBERS 8
 #define STOP_POLL_US 5000
 
 struct mw_generation {
@@ -74,7 +75,9 @@ static unsigned members(unsigned *cells_r)
 
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &daemons);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
-    n = daemons < 1 ? 1 : (unsigned)daemons;
+    /* A child that finishes its last requests lives on beside its successor in the same place of the
+     * scoreboard. */
+    n = 2 * (daemons < 1 ? 1 : (unsigned)daemons) + SPARE_MEMBERS;
     if (n > MW_BOARD_MEMBERS_MAX)
         n = MW_BOARD_MEMBERS_MAX;
     /* Each thread holds one claim at a time; mod_http2 runs requests on threads of its own. */

@@ -71,9 +71,10 @@ static Py_ssize_t fetch(struct mw_py_input *in, char *p, size_t cap)
     }
     if (n < 0) {
         in->err = (int)n;
-        PyErr_Format(PyExc_OSError, "mod_wsgi request data read error: %s%s%s",
-                     mw_err_text(in->err), in->err == MW_EIO ? ": " : "",
-                     in->err == MW_EIO ? strerror(in->sys) : "");
+        PyErr_Format(PyExc_OSError, "mod_wsgi request data read error: %s",
+                     in->err != MW_EIO ? mw_err_text(in->err)
+                     : in->sys         ? strerror(in->sys)
+                                       : "the body is malformed or could not be decoded");
         return -1;
     }
     if (n == 0)

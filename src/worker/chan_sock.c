@@ -4,6 +4,7 @@
  */
 #include "chan_sock.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "log.h"
@@ -142,6 +143,7 @@ static ssize_t sock_read(struct mw_chan *c, void *buf, size_t cap)
         return (ssize_t)held;
     }
     while (cs->got_n == 0) {
+        errno = 0; /* what broke the body is the child's knowledge */
         if (!cs->open)
             return cs->body_err;
         int rv = next_frame(cs);
