@@ -91,6 +91,7 @@ class Httpd:
         self.process = None
         self.started = 0
         self.user = None
+        self.parent_fds = None
         self.seen = set()
         self.vhosts = {}
         for sub in ("conf", "logs", "run", "tmp"):
@@ -212,7 +213,12 @@ class Httpd:
         if self.process.poll() is not None:
             raise StartFailed(self.process.returncode, self.said())
         self.note_processes()
+        self.parent_fds = self._parent_fds()
         return self
+
+    def _parent_fds(self):
+        """What the parent has open, without the numbers of sockets and pipes."""
+        return sorted(target.split("[")[0] for target in procs.fds(self.pid).values())
 
     def said(self):
         """Everything that a failed start printed or logged."""
@@ -231,6 +237,8 @@ class Httpd:
         return self.said()
 
     def send_signal(self, sig):
+        if sig in (signal.SIGUSR1, signal.SIGHUP):
+            self.parent_fds = None  # another configuration, other descriptors
         self.process.send_signal(sig)
 
     def graceful(self, seconds=20):
@@ -253,7 +261,9 @@ class Httpd:
             return
         if self.process.poll() is None:
             self.note_processes()
+            now = self._parent_fds()
             self.send_signal(sig)
+            assert self.parent_fds in (None, now), f"descriptors of httpd: {self.parent_fds} -> {now}"
             wait.until(lambda: self.process.poll() is not None, seconds, "end of httpd")
         self.assert_gone()
 
