@@ -517,7 +517,8 @@ def test_interpreter_25_two_pythons_in_one_httpd(own_httpd):
 
 def configtest(httpd):
     httpd.write_config()
-    run = subprocess.run(httpd.command("-t"), capture_output=True, text=True, cwd="/", timeout=60)
+    run = subprocess.run(httpd.command("-t"), capture_output=True, text=True, cwd="/", timeout=60,
+                         env=httpd._environ())
     return run.returncode == 0, run.stdout + run.stderr
 
 

@@ -43,7 +43,8 @@ def write(path, text, mode=0o600):
 
 def configtest(httpd):
     httpd.write_config()
-    tried = subprocess.run(httpd.command("-t"), capture_output=True, text=True, cwd="/", timeout=60)
+    tried = subprocess.run(httpd.command("-t"), capture_output=True, text=True, cwd="/", timeout=60,
+                           env=httpd._environ())
     return tried.returncode == 0, tried.stdout + tried.stderr
 
 
