@@ -34,8 +34,9 @@ extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
 #define RETAINED_KEY "mod_wsgi-generations"
-#define STEADY_MS 5000     /* a supervisor that lived this long is started again at once */
-#define STOP_GRACE_MS 2000 /* beyond the groups' own limits, when httpd stops */
+#define STEADY_MS 5000     /* a supervisor that lived this long has not failed quickly */
+#define FREE_DEATHS 3      /* quick deaths in a row that are followed by a start at once */
+#define STOP_GRACE_MS 4000 /* beyond the groups' own limits, when httpd stops */
 #define SPARE_MEMBERS 8
 #define STOP_POLL_US 5000
 
@@ -51,6 +52,7 @@ struct mw_generation {
     int life[2];     /* [0]: supervisor, [1]: parent and children */
     apr_proc_t proc; /* of the supervisor; pid 0: none */
     uint64_t started_ms;
+    unsigned quick_deaths;  /* of supervisors, in a row */
     uint64_t stop_limit_ms; /* how long its groups may take to end */
 };
 
@@ -264,10 +266,19 @@ static int httpd_is_between(void)
     return state == AP_MPMQ_STOPPING;
 }
 
+/* Whether to start another at once, and one more on the count. */
+static int may_start_now(struct mw_generation *g)
+{
+    if (mw_clock_ms() - g->started_ms >= STEADY_MS)
+        g->quick_deaths = 0;
+    return g->quick_deaths++ < FREE_DEATHS;
+}
+
 /* httpd's word of the supervisor's end (apr_proc_other_child_register). */
 static void on_supervisor(int reason, void *data, int status)
 {
     struct mw_generation *g = data;
+    int now;
 
     if (reason != APR_OC_REASON_DEATH && reason != APR_OC_REASON_LOST)
         return; /* a restart or our own unregistering: the life pipe tells it all it must know */
@@ -281,14 +292,15 @@ static void on_supervisor(int reason, void *data, int status)
     }
     if (httpd_is_between())
         return;
+    now = may_start_now(g);
     ap_log_error(
         APLOG_MARK, APLOG_ERR, 0, g->server,
         "WSGI0655: the supervisor of the daemon processes ended (%s %d); it is started again "
         "%s",
         WIFSIGNALED(status) ? "signal" : "status",
         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-        mw_clock_ms() - g->started_ms >= STEADY_MS ? "now" : "in some seconds");
-    if (mw_clock_ms() - g->started_ms >= STEADY_MS)
+        now ? "now" : "in some seconds");
+    if (now)
         (void)start_supervisor(g);
 }
 
