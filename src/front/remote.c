@@ -36,6 +36,7 @@ struct remote {
     int body_used;   /* streamed bytes have gone to a worker and cannot be sent again */
     int body_ended;  /* the end of a streamed body has been sent */
     int abort_sent;
+    int corked;  /* data went to the channel as if more were to follow at once */
     int suspect; /* a worker died with it: it is tried once more, not on all workers in turn */
 };
 
@@ -213,6 +214,7 @@ static enum outcome on_data(struct remote *rm, struct mw_link *l, const struct m
     unsigned flags = mw_link_has_input(l) ? MW_DATA_MORE : 0;
     int rv = mw_chan_data(&rm->ch->chan, f->payload, f->n, flags);
 
+    rm->corked = flags != 0;
     if (rv == MW_EABORT)
         return send_abort(rm, l);
     return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
@@ -246,6 +248,18 @@ static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw
     return OUT_DONE;
 }
 
+/* What follows the last data is neither data nor the end: it must not wait with what the worker does
+ * now, which may be to wait for what the client says to it. */
+static enum outcome push(struct remote *rm, struct mw_link *l)
+{
+    int rv = mw_chan_data(&rm->ch->chan, "", 0, 0);
+
+    rm->corked = 0;
+    if (rv == MW_EABORT)
+        return send_abort(rm, l);
+    return rv ? end_lost(rm, HTTP_BAD_GATEWAY) : OUT_MORE;
+}
+
 static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     static frame_fn *const handlers[MW_F_LAST + 1] = {
@@ -255,7 +269,11 @@ static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct 
     };
     frame_fn *fn = f->type <= MW_F_LAST ? handlers[f->type] : NULL;
 
-    return fn ? fn(rm, l, f) : bad_frame(rm, f, "not one that a worker sends");
+    if (!fn)
+        return bad_frame(rm, f, "not one that a worker sends");
+    if (rm->corked && f->type != MW_F_DATA && f->type != MW_F_END && push(rm, l) != OUT_MORE)
+        return OUT_LOST;
+    return fn(rm, l, f);
 }
 
 /* -- one attempt -- */

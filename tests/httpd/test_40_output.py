@@ -457,3 +457,30 @@ def test_output_42_directory_instead_of_a_script_is_403(app, log):
 
 
 SITE = {"vhost": "    WSGIScriptAlias /folder @apps@\n"}
+
+
+@pytest.mark.parametrize("way", ["iterate", "write", "log"])
+@pytest.mark.parametrize("coded", [False, True])
+def test_output_43_a_dialogue(app, log, way, coded):
+    """A block does not wait in the server while the application waits for what the client says to it. (Smaller
+    bodies are read as a whole before a daemon is called.)"""
+    log.allow("turn [0-9]+$")
+    turns, n = app("turns"), 50
+    said = [b"answer %d %s\n" % (i, b"." * 400) for i in range(n)]
+    framing = [("Transfer-Encoding", "chunked")] if coded else [("Content-Length", str(len(b"".join(said))))]
+    with turns.conn() as conn:
+        conn.request("POST", turns.url(f"?way={way}&n={n}"), framing)
+        rsp = conn.head("POST")
+        source = conn.pieces(rsp)
+        want = b""
+        for i, line in enumerate(said):
+            want += b"line %d\n" % i
+            while len(rsp.body) < len(want):
+                next(source)
+            conn.send(b"%x\r\n%s\r\n" % (len(line), line) if coded else line)
+            want += line
+        if coded:
+            conn.send(b"0\r\n\r\n")
+        for _ in source:
+            pass
+        assert rsp.complete and rsp.body == want
