@@ -36,8 +36,9 @@ static const char unboot_text[] =
     "    calls = getattr(threading, '_threading_atexits', [])\n"
     "    while calls:\n"
     "        calls.pop()()\n"
+    "    others = threading._DummyThread, threading._MainThread\n" /* not started by Python */
     "    for t in threading.enumerate():\n"
-    "        if not t.daemon and t not in (threading.current_thread(), threading.main_thread()):\n"
+    "        if not t.daemon and not isinstance(t, others):\n"
     "            t.join(max(0, deadline - time.monotonic()))\n";
 
 static const char atexit_text[] = "import sys\n"
