@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from conftest import MODES, Notes
-from harness import pythons, server, wait
+from harness import client, pythons, server, wait
 
 GROUP = "group"
 root_only = pytest.mark.skipif(not server.ROOT, reason="only root can become somebody else")
@@ -405,11 +405,11 @@ def test_interpreter_20_extensions_of_a_group_with_one_application_need_no_direc
 
 
 def test_interpreter_21_per_interpreter_gil(own_httpd, mode):
-    version = next((v for v in pythons.runtimes() if int(v[2:]) >= 12), None)
-    python = version and pythons.installed(version)
-    if not python:
-        pytest.skip("no runtime of Python 3.12 or later in this build")
     httpd = own_httpd.make(**with_code("WSGIPerInterpreterGIL On\nWSGIPythonHome @tmp@/venv"))
+    version = next((v for v in pythons.add_extra(httpd) if int(v[2:]) >= 12), None)
+    if not version:
+        pytest.skip("no Python 3.12 or later with a shared library here")
+    python = pythons.installed(version)
     own = pythons.reachable(python, httpd.path("tmp", "python"))
     pythons.venv(httpd.path("tmp", "venv"), own)
     if own != python:  # the runtime links with a library that only root can reach
@@ -482,15 +482,17 @@ def test_interpreter_24_a_virtual_environment(own_httpd, mode):
 
 
 def test_interpreter_25_two_pythons_in_one_httpd(own_httpd):
-    versions = [v for v in pythons.runtimes() if pythons.installed(v)]
+    httpd = own_httpd.make()
+    versions = pythons.add_extra(httpd)
     if len(versions) < 2:
-        pytest.skip(f"the build has a runtime for {versions} only")
+        pytest.skip(f"no Python but {versions} with a shared library here")
     text = "WSGIPythonOptimize 1\nWSGIPythonWarnings error\nWSGIPythonHashSeed 7\nWSGIRestrictStdin On\n"
     text += "".join(f"WSGIDaemonProcess p{v} python-home=@tmp@/venv{v} threads=2 switch-interval=0.01\n"
                     for v in versions)
-    vhosts = {v: f"WSGIProcessGroup p{v}\nWSGIScriptAlias /sub @apps@/code/wsgi.py application-group=sub\n"
+    texts = {v: f"WSGIProcessGroup p{v}\nWSGIScriptAlias /sub @apps@/code/wsgi.py application-group=sub\n"
                  "WSGIScriptAlias / @apps@/code/wsgi.py" for v in versions}
-    httpd = own_httpd.make(main=text, vhosts=vhosts)
+    httpd.main = text
+    httpd.vhosts = {v: server.Vhost(v, port, texts[v]) for v, port in zip(versions, client.free_ports(len(versions)))}
     for v in versions:
         python = pythons.reachable(pythons.installed(v), httpd.path("tmp", f"python{v}"))
         modules = pythons.venv(httpd.path("tmp", f"venv{v}"), python)
