@@ -9,6 +9,7 @@ import time
 import pytest
 from harness import client, procs, wait
 from rig.browser import HOST
+from test_85_django import prepare
 
 pytest.importorskip("django", reason="python3-django is not installed")
 
@@ -18,7 +19,6 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 
 @pytest.fixture(scope="module")
 def site(real):
-    from test_85_django import prepare
     return real("django", mount="/site", prepare=prepare, options="processes=2 threads=4")
 
 

@@ -7,11 +7,11 @@ import random
 import re
 import subprocess
 import sys
-import threading
 
 import pytest
 from harness import client
 from rig.browser import HOST, Browser
+from rig.crowd import at_once
 
 pytest.importorskip("django", reason="python3-django is not installed")
 
@@ -246,30 +246,20 @@ def test_85_15_a_stream_that_breaks_does_not_look_complete(site, mode, log):
 
 
 def test_85_16_many_browsers_at_once(site, mode):
-    wrong = []
-
     def one(number):
-        try:
-            body = random.Random(number).randbytes(400_000 + number)
-            with Browser(site.port(mode), site.mount) as browser:
-                for _ in range(3):
-                    page = browser.get("/upload/")
-                    said = browser.upload(
-                        "/upload/", {"title": str(number), "csrfmiddlewaretoken": token(page)},
-                        {"first": ("f", "x/y", body)}).json()
-                    assert said["title"] == str(number)
-                    assert said["files"][0]["sha256"] == hashlib.sha256(body).hexdigest()
-                    assert browser.get("/file/").body == BIG
-                    assert len(browser.get("/stream/50/").body) == 400_000
-        except Exception as e:  # told in the main thread
-            wrong.append(f"{number}: {e!r}")
+        body = random.Random(number).randbytes(400_000 + number)
+        with Browser(site.port(mode), site.mount) as browser:
+            for _ in range(3):
+                page = browser.get("/upload/")
+                said = browser.upload(
+                    "/upload/", {"title": str(number), "csrfmiddlewaretoken": token(page)},
+                    {"first": ("f", "x/y", body)}).json()
+                assert said["title"] == str(number)
+                assert said["files"][0]["sha256"] == hashlib.sha256(body).hexdigest()
+                assert browser.get("/file/").body == BIG
+                assert len(browser.get("/stream/50/").body) == 400_000
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong, "\n".join(wrong)
+    at_once(8, one)
 
 
 def test_85_17_the_test_client_says_the_same(site, mode):

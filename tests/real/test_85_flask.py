@@ -3,11 +3,11 @@
 import hashlib
 import os
 import random
-import threading
 
 import pytest
 from harness import client
 from rig.browser import HOST, Browser
+from rig.crowd import at_once
 
 pytest.importorskip("flask", reason="python3-flask is not installed")
 
@@ -178,24 +178,14 @@ def test_85_12_broken_view_is_logged_and_answered_by_the_application(play, log):
 
 
 def test_85_13_many_clients_at_once(site, mode):
-    wrong = []
-
     def one(number):
-        try:
-            body = random.Random(number).randbytes(300_000 + number)
-            with Browser(site.port(mode), site.mount) as browser:
-                assert browser.follow(browser.post("/login", {"user": str(number)})).status == 200
-                for n in range(4):
-                    rsp = browser.send("POST", "/echo", body, chunk=[None, 5000][n % 2])
-                    assert rsp.body == body
-                    assert browser.get("/file").body == BIG
-                    assert browser.get("/me").json() == {"user": str(number), "visits": n + 2, "flashed": []}
-        except Exception as e:  # told in the main thread
-            wrong.append(f"{number}: {e!r}")
+        body = random.Random(number).randbytes(300_000 + number)
+        with Browser(site.port(mode), site.mount) as browser:
+            assert browser.follow(browser.post("/login", {"user": str(number)})).status == 200
+            for n in range(4):
+                rsp = browser.send("POST", "/echo", body, chunk=[None, 5000][n % 2])
+                assert rsp.body == body
+                assert browser.get("/file").body == BIG
+                assert browser.get("/me").json() == {"user": str(number), "visits": n + 2, "flashed": []}
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong, "\n".join(wrong)
+    at_once(8, one)

@@ -2,17 +2,20 @@
 work, because a group with one application runs it in the main interpreter."""
 
 import os
-import threading
+from importlib.util import find_spec
 
 import pytest
 from harness import client, wait
 from rig.browser import Browser
+from rig.crowd import at_once
+from rig.site import APPS
 
-PAGES = ("numpy", "psycopg2", "lxml", "cryptography", "callback", "sqlite")
+PACKAGES = ("numpy", "psycopg2", "lxml", "cryptography")
+PAGES = PACKAGES + ("callback", "sqlite")
 
 
 def needs(page):
-    if page in ("numpy", "psycopg2", "lxml", "cryptography"):
+    if page in PACKAGES:
         pytest.importorskip(page, reason=f"python3-{page} is not installed")
 
 
@@ -42,32 +45,16 @@ def test_85_02_it_is_the_main_interpreter_under_its_own_name(site):
 
 
 def test_85_03_all_extensions_at_once_in_all_threads(site, mode):
-    pages = []
-    for page in PAGES:
-        try:
-            if page not in ("callback", "sqlite"):
-                __import__(page)
-            pages.append(page)
-        except ImportError:
-            pass
-    wrong = []
+    pages = [page for page in PAGES if page not in PACKAGES or find_spec(page)]
 
     def one(number):
-        try:
-            with Browser(site.port(mode), site.mount) as browser:
-                for n in range(len(pages)):
-                    page = pages[(number + n) % len(pages)]
-                    rsp = browser.get("/" + page)
-                    assert rsp.status == 200, page
-        except Exception as e:  # told in the main thread
-            wrong.append(repr(e))
+        with Browser(site.port(mode), site.mount) as browser:
+            for n in range(len(pages)):
+                page = pages[(number + n) % len(pages)]
+                rsp = browser.get("/" + page)
+                assert rsp.status == 200, page
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong, "\n".join(wrong)
+    at_once(6, one)
 
 
 def test_85_04_loaded_again_with_a_new_script(site):
@@ -87,7 +74,6 @@ def test_85_04_loaded_again_with_a_new_script(site):
 
 def test_85_05_second_application_of_a_group_is_a_sub_interpreter(own_httpd):
     """The first keeps the main interpreter and its extensions whatever the second does."""
-    from rig.site import APPS
     app = os.path.join(APPS, "native", "wsgi.py")
     httpd = own_httpd.make(main="WSGIDaemonProcess two processes=1 threads=3\nWSGIProcessGroup two\n",
                            vhosts={"a": "WSGIScriptAlias /one @dir@/tmp/one.py\n"

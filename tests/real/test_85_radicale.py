@@ -27,7 +27,8 @@ END:VCALENDAR\r
 """
 CARD = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:card\r\nN:Lovelace;Ada\r\nFN:Ada Lovelace\r\nEND:VCARD\r\n"
 NAMES = 'xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="urn:ietf:params:xml:ns:carddav"'
-PROPS = f'<propfind {NAMES}><prop><resourcetype/><displayname/><getetag/><C:calendar-description/></prop></propfind>'
+PROPS = (f"<propfind {NAMES}><prop><resourcetype/><displayname/><getetag/><C:calendar-description/>"
+         "</prop></propfind>")
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,8 @@ def test_85_04_pyramid_from_a_paste_file_with_its_logging(place):
     made = place("WSGIApplicationGroup %{GLOBAL}\nWSGIPassAuthorization On\n"
                  f"WSGIDaemonProcess pyramid {DAEMONS} threads=4 python-path=@real@/pyramid\n"
                  "WSGIScriptAlias /myapp @real@/pyramid/pyramid.wsgi\n"
-                 "<Directory @real@/pyramid>\n    WSGIProcessGroup pyramid\n    Require all granted\n</Directory>\n", "")
+                 "<Directory @real@/pyramid>\n    WSGIProcessGroup pyramid\n    Require all granted\n"
+                 "</Directory>\n", "")
     folder = made.folder("pyramid")
     made.file(folder, "tutorial.py", "import logging\nfrom pyramid.config import Configurator\n"
               "def hello(request):\n    logging.getLogger('tutorial').warning('said hello')\n"

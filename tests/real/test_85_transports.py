@@ -42,15 +42,17 @@ def site(httpd):
         vhosts[mode + "-front"] = FRONT.format(mode=mode)
     h2 = ("http2",) if server.MPM != "prefork" else ()
     made = httpd.make(main="WSGIDaemonProcess real processes=2 threads=6\n", vhosts=vhosts,
-                      modules=("ssl", "socache_shmcb", "deflate", "filter", "headers", "proxy", "proxy_http") + h2)
+                      modules=("ssl", "socache_shmcb", "deflate", "filter", "headers", "proxy",
+                               "proxy_http") + h2)
     shutil.copytree(os.path.join(APPS, "flask"), made.path("real"))
     os.mkdir(made.path("real", "data"))
     with open(made.path("real", "data", "big.bin"), "wb") as f:
         f.write(BIG)
     subprocess.run(["chmod", "-R", "a+rX", made.path("real")], check=True)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "2", "-subj", "/CN=app.example", "-addext", "basicConstraints=CA:FALSE", "-keyout", made.path("tmp", "key.pem"),
-                    "-out", made.path("tmp", "cert.pem")], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                    "-nodes", "-days", "2", "-subj", "/CN=app.example", "-addext",
+                    "basicConstraints=CA:FALSE", "-keyout", made.path("tmp", "key.pem"), "-out",
+                    made.path("tmp", "cert.pem")], check=True, capture_output=True)
     # Said by mod_ssl at start about the certificate's name, its session cache and Debian's OpenSSL.
     made.log.allow("AH01909", "AH01882", "AH01873")
     return made.start()
@@ -65,9 +67,9 @@ def curl(request, site, mode):
 
     def run(path, *options, data=None):
         done = subprocess.run(
-            [CURL, "-sSk", "--" + request.param, "--resolve", f"app.example:{port}:127.0.0.1", "--max-time", "60",
-             "-w", "%{stderr}%{http_code} %{http_version}\n", *options, f"https://app.example:{port}/prefix{path}"],
-            input=data, capture_output=True)
+            [CURL, "-sSk", "--" + request.param, "--resolve", f"app.example:{port}:127.0.0.1",
+             "--max-time", "60", "-w", "%{stderr}%{http_code} %{http_version}\n", *options,
+             f"https://app.example:{port}/prefix{path}"], input=data, capture_output=True)
         said = re.findall(r"^.*?(\d{3}) ([\d.]+)$", done.stderr.decode(), re.M)
         assert done.returncode == 0 and {version for _, version in said} == {request.param[4:]}, done.stderr
         return int(said[0][0]), done.stdout

@@ -47,9 +47,11 @@ def test_85_02_large_files_in_and_out(site, mode):
         assert browser.request("MKCOL", "/large").status == 201
         for chunk in (None, 100_000):
             name = f"/large/{chunk}"
-            assert browser.send("PUT", name, data, fields=[("Expect", "100-continue")], chunk=chunk).status == 201
+            put = browser.send("PUT", name, data, fields=[("Expect", "100-continue")], chunk=chunk)
+            assert put.status == 201
             assert browser.get(name).body == data
-        assert browser.request("COPY", "/large", [("Destination", "http://app.example/dav/copied")]).status == 201
+        to = ("Destination", "http://app.example/dav/copied")
+        assert browser.request("COPY", "/large", [to]).status == 201
         assert browser.get("/copied/None").body == data
         for name in ("/large", "/copied"):
             assert browser.request("DELETE", name).status == 204

@@ -23,7 +23,8 @@ class Site:
     copies are made; what is in the copies' folder `data` belongs to the server's user."""
 
     def __init__(self, servers, source, script="wsgi.py", mount="", options="processes=2 threads=4",
-                 main="", vhost="", embedded="", daemon="", prepare=None, scrub=(), tags=(), modules=(), host=HOST):
+                 main="", vhost="", embedded="", daemon="", prepare=None, modules=(),
+                 scrub=(), tags=(), host=HOST):
         self.mount = mount
         self.host = host
         self.script = script

@@ -40,8 +40,8 @@ def secret():
 def upload():
     data = request.files.data
     block = data.file.read()
-    return {"name": data.filename, "raw": data.raw_filename, "size": len(block), "title": request.forms["title"],
-            "sha256": hashlib.sha256(block).hexdigest()}
+    return {"name": data.filename, "raw": data.raw_filename, "size": len(block),
+            "title": request.forms["title"], "sha256": hashlib.sha256(block).hexdigest()}
 
 
 @app.route("/body", method=["POST", "PUT", "PATCH"])

@@ -30,7 +30,8 @@ def tree(context, request):
 
 
 def where(request):
-    return {"url": request.url, "route": request.route_url("where", name=request.matchdict["name"], _query={"a": "\u00e9"}),
+    again = request.route_url("where", name=request.matchdict["name"], _query={"a": "\u00e9"})
+    return {"url": request.url, "route": again,
             "match": request.matchdict, "params": sorted(request.params.mixed().items())}
 
 

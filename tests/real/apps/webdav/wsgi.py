@@ -138,10 +138,12 @@ class Request:
                 raise Failure(423)
 
 
-def forget(path, and_locks=True):
-    for table in (props,) + (locks,) * and_locks:
-        for key in [k for k in table if (p := locks[k].path if table is locks else k) == path or below(p, path)]:
-            del table[key]
+def forget(path):
+    """Nothing is known any more about a path and what is below it."""
+    for known in [p for p in props if p == path or below(p, path)]:
+        del props[known]
+    for token in [t for t, lock in locks.items() if lock.path == path or below(lock.path, path)]:
+        del locks[token]
 
 
 def remove(path):
