@@ -60,6 +60,10 @@ struct mw_py_config rig_config(void)
         .processes = 3,
         .server_version = {2, 4, 57},
         .server_banner = "Apache/2.4.57 (Test)",
+        .server_built = "2024-01-01T00:00:00",
+        .mpm_name = "event",
+        .mpm_threads = 25,
+        .mpm_processes = 4,
         .log = keep_line,
     };
 
@@ -69,8 +73,8 @@ struct mw_py_config rig_config(void)
 
 const char *rig_app(const char *name)
 {
-    static char buffer[8][1024];
-    static unsigned next;
+    static _Thread_local char buffer[8][1024];
+    static _Thread_local unsigned next;
     char *path = buffer[next++ % 8];
     const char *top = getenv("MW_SRCDIR");
 

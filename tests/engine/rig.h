@@ -17,7 +17,7 @@ struct mw_py_config rig_config(void);
 const char *rig_log(void);
 void rig_log_clear(void);
 
-/* "<source>/tests/engine/apps/<name>". The result is one of a few static buffers. */
+/* "<source>/tests/engine/apps/<name>". The result is one of a few buffers of this thread. */
 const char *rig_app(const char *name);
 
 /* Prepare a request for one of the applications with the pairs that every request has. */
