@@ -86,6 +86,8 @@ static int start(struct mw_embed *e)
                                .path = e->config->python_path,
                                .process_group = "",
                                .server_banner = ap_get_server_banner(),
+                               .server_built = ap_get_server_built(),
+                               .mpm_name = ap_show_mpm(),
                                .log = log_line,
                                .log_ctx = e->server};
     ap_version_t version;
@@ -101,6 +103,8 @@ static int start(struct mw_embed *e)
     cfg.opts = e->config->py;
     cfg.threads = threads > 0 ? (unsigned)threads : 1;
     cfg.processes = processes > 0 ? (unsigned)processes : 1;
+    cfg.mpm_threads = cfg.threads;
+    cfg.mpm_processes = cfg.processes;
     cfg.server_version[0] = (unsigned)version.major;
     cfg.server_version[1] = (unsigned)version.minor;
     cfg.server_version[2] = (unsigned)version.patch;
@@ -140,7 +144,7 @@ static void *python_main(void *arg)
     while (e->state != EMBED_STOPPING)
         pthread_cond_wait(&e->changed, &e->lock);
     pthread_mutex_unlock(&e->lock);
-    e->py->stop(STOP_BUDGET_MS);
+    e->py->stop(STOP_BUDGET_MS, "");
     return NULL;
 }
 

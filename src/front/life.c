@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <ap_mpm.h>
 #include <ap_release.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -41,14 +42,21 @@ int mw_life_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
 /* For the `apache` module in workers. Not before post_config, when the modules' names are in the banner. */
 static void describe_server(const struct mw_config *config)
 {
+    int threads = 1, processes = 1;
     ap_version_t v;
 
     ap_get_server_revision(&v);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
     for (int i = 0; i < config->groups->nelts; i++) {
         struct mw_spec *spec = &((struct mw_group **)config->groups->elts)[i]->spec;
 
         spec->server_banner = ap_get_server_banner();
         spec->server_version = v.major << 16 | v.minor << 8 | v.patch;
+        spec->server_built = ap_get_server_built();
+        spec->mpm_name = ap_show_mpm();
+        spec->mpm_threads = threads;
+        spec->mpm_processes = processes;
     }
 }
 

@@ -93,14 +93,14 @@ int mw_py_boot(struct mw_py_state *st, const struct mw_py_config *cfg)
 
     if (globals && !bind(globals, "path", path_or_none(cfg->path)) &&
         !bind(globals, "cwd", path_or_none(cfg->cwd_path)) &&
-        !bind(globals, "stdout", (PyObject *)mw_py_errors_create(st, NULL, "<stdout>")) &&
-        !bind(globals, "stderr", (PyObject *)mw_py_errors_create(st, NULL, "<stderr>")))
+        !bind(globals, "stdout", Py_NewRef(st->out)) &&
+        !bind(globals, "stderr", Py_NewRef(st->err)))
         rv = run(boot_text, globals);
     Py_XDECREF(globals);
     return rv;
 }
 
-void mw_py_unboot(double budget_s)
+void mw_py_unboot(struct mw_py_state *st, double budget_s)
 {
     PyObject *globals = new_globals();
     int wanted = mw_py_config()->opts.destroy_interpreter != 0;
@@ -112,5 +112,6 @@ void mw_py_unboot(double budget_s)
         mw_py_log_exception(NULL, "WSGI0131", "an atexit function; the process ends all the same");
     if (globals && run(flush_text, globals))
         PyErr_Clear();
+    mw_py_errors_flush_streams(st);
     Py_XDECREF(globals);
 }

@@ -16,6 +16,6 @@ int mw_py_boot(struct mw_py_state *st, const struct mw_py_config *cfg);
 /* Run what was registered for the end of this interpreter, at most budget_s seconds for threads,
  * unless WSGIDestroyInterpreter is Off; flush its streams.
  * Whatever goes wrong is logged. GIL held. */
-void mw_py_unboot(double budget_s);
+void mw_py_unboot(struct mw_py_state *st, double budget_s);
 
 #endif

@@ -2,9 +2,9 @@
  * errors.c: wsgi.errors, sys.stderr and sys.stdout (PEP 3333, "Input and Error Streams").
  *
  * Bytes up to the last newline go out as one batch of records; what follows it waits for its
- * newline, for flush, or for the end of the request. The waiting part is guarded by the GIL and is
- * taken out of the object before the GIL is given up, so a second thread never sees it half
- * written.
+ * newline, for flush, or for the end of the request. print() writes a line in several calls, so the
+ * waiting parts of two threads are kept apart. They are guarded by the GIL, and a part is taken out
+ * of the object before the GIL is given up.
  */
 #include "errors.h"
 
@@ -15,100 +15,187 @@
 #include "gil.h"
 #include "interp.h"
 #include "pyerr.h"
+#include "request.h"
 #include "start.h"
 #include "state.h"
 
 #define PART_MAX MW_LOG_LINE_MAX /* bytes that wait for a newline; more go out without one */
+#define PARTS_MAX 64u /* threads with such a part in one stream; then the oldest goes out */
+
+/* What a thread has written since its last newline. */
+struct part {
+    struct part *next; /* the one that is older */
+    uint64_t owner;    /* PyThreadState_GetID: never used twice */
+    size_t n, cap;
+    char p[];
+};
 
 struct mw_py_errors {
     PyObject ob_base;
     struct mw_py_call *call; /* strong; NULL: a standard stream */
     const char *name;        /* static */
-    char *part;              /* what has no newline yet; owned; NULL: nothing */
-    size_t npart;
+    struct part *parts;      /* the newest first */
+    unsigned nparts;
 };
 
 /* -- output -- */
 
-static void emit(struct mw_py_errors *e, const char *p, size_t n)
+static void emit(struct mw_py_call *call, const char *p, size_t n)
 {
     MW_NOGIL_SCOPE;
-    mw_py_log_text_nogil(e->call, MW_LOG_ERR, p, n);
+    mw_py_log_text_nogil(call, MW_LOG_ERR, p, n);
 }
 
-/* Replace the waiting part by itself and p. 0, or -1 without memory. */
-static int extend_part(struct mw_py_errors *e, const char *p, size_t n)
+/* Where the calling thread's output to this object goes; borrowed. NULL: the process's log. */
+static struct mw_py_call *target_of(const struct mw_py_errors *e)
 {
-    if (n == 0)
-        return 0;
-    char *part = realloc(e->part, e->npart + n);
-    if (!part)
-        return -1;
-    memcpy(part + e->npart, p, n);
-    e->part = part;
-    e->npart += n;
-    return 0;
+    return e->call ? e->call : mw_py_errors_current_call();
 }
 
-static void flush_part(struct mw_py_errors *e)
+static uint64_t my_id(void)
 {
-    char *part = e->part;
-    size_t n = e->npart;
+    return PyThreadState_GetID(PyThreadState_Get());
+}
 
-    e->part = NULL;
-    e->npart = 0;
-    if (n)
-        emit(e, part, n);
+/* Take the part of that owner out of the object; NULL: it has none. */
+static struct part *take_part(struct mw_py_errors *e, uint64_t owner)
+{
+    for (struct part **at = &e->parts; *at; at = &(*at)->next) {
+        struct part *part = *at;
+        if (part->owner == owner) {
+            *at = part->next;
+            e->nparts--;
+            return part;
+        }
+    }
+    return NULL;
+}
+
+static struct part *take_oldest(struct mw_py_errors *e)
+{
+    struct part **at = &e->parts;
+
+    while (*at && (*at)->next)
+        at = &(*at)->next;
+    return *at ? take_part(e, (*at)->owner) : NULL;
+}
+
+/* part, which may be NULL, with p behind it. NULL without memory, and part is as it was. */
+static struct part *extend(struct part *part, const char *p, size_t n)
+{
+    size_t have = part ? part->n : 0;
+
+    if (!part || part->cap - have < n) {
+        size_t cap = have + n < 120 ? 120 : (have + n) * 2;
+        struct part *larger = realloc(part, sizeof *part + cap);
+        if (!larger)
+            return NULL;
+        part = larger;
+        part->cap = cap;
+    }
+    memcpy(part->p + have, p, n);
+    part->n = have + n;
+    return part;
+}
+
+/* Takes part. */
+static void put_part(struct mw_py_errors *e, struct part *part, uint64_t owner)
+{
+    part->owner = owner;
+    part->next = e->parts;
+    e->parts = part;
+    e->nparts++;
+}
+
+static void emit_part(struct mw_py_call *call, struct part *part)
+{
+    if (part)
+        emit(call, part->p, part->n);
     free(part);
 }
 
-/* 0, or -1 without memory. p stays valid and unchanged meanwhile. */
+/* Borrowed references to e and its call must hold while the GIL is given up. */
+static void flush_own(struct mw_py_errors *e)
+{
+    if (e->parts)
+        emit_part(target_of(e), take_part(e, my_id()));
+}
+
+static void flush_all(struct mw_py_errors *e)
+{
+    while (e->parts)
+        emit_part(e->call, take_oldest(e));
+}
+
+/* Write out part, which may be NULL and is taken, and p behind it. 0, or -1 without memory. */
+static int emit_joined(struct mw_py_call *call, struct part *part, const char *p, size_t n)
+{
+    struct part *whole = part ? extend(part, p, n) : NULL;
+
+    if (whole)
+        emit_part(call, whole);
+    else
+        emit_part(call, part);
+    if (!part)
+        emit(call, p, n);
+    return part && !whole ? -1 : 0;
+}
+
+/* Keep part, which may be NULL and is taken, and p behind it. 0, or -1 without memory. */
+static int keep(struct mw_py_errors *e, struct part *part, const char *p, size_t n)
+{
+    if ((part ? part->n : 0) + n > PART_MAX)
+        return emit_joined(target_of(e), part, p, n);
+    struct part *whole = n ? extend(part, p, n) : part;
+    if (!whole && !part)
+        return n ? -1 : 0;
+    put_part(e, whole ? whole : part, my_id());
+    if (e->nparts > PARTS_MAX)
+        emit_part(e->call, take_oldest(e));
+    return whole ? 0 : -1;
+}
+
+/* 0, or -1 without memory. p stays valid meanwhile. */
 static int append(struct mw_py_errors *e, const char *p, size_t n)
 {
     const char *nl = n ? memrchr(p, '\n', n) : NULL;
     size_t lines = nl ? (size_t)(nl - p) + 1 : 0;
-    size_t rest = n - lines;
+    struct part *part = e->parts ? take_part(e, my_id()) : NULL;
 
-    if (lines && e->npart) {
-        if (extend_part(e, p, lines))
+    if (lines) {
+        if (emit_joined(target_of(e), part, p, lines))
             return -1;
-        flush_part(e);
-    } else if (lines) {
-        emit(e, p, lines);
+        part = NULL;
     }
-    if (extend_part(e, p + lines, rest))
-        return -1;
-    if (e->npart > PART_MAX)
-        flush_part(e);
-    return 0;
-}
-
-/* Where the calling thread's output to this object goes; borrowed. */
-static struct mw_py_errors *target_of(PyObject *self)
-{
-    struct mw_py_errors *e = (struct mw_py_errors *)self;
-    struct mw_py_thread *me = e->call ? NULL : mw_py_thread_peek();
-
-    return me && me->errors ? me->errors : e;
+    return keep(e, part, p + lines, n - lines);
 }
 
 struct mw_py_call *mw_py_errors_current_call(void)
 {
-    struct mw_py_thread *me = mw_py_thread_peek();
+    struct mw_py_request *r = mw_py_request_current();
 
-    return me && me->errors ? me->errors->call : NULL;
+    return r && r->errors ? r->call : NULL;
 }
 
-void mw_py_errors_flush(struct mw_py_errors *e)
+void mw_py_errors_flush_request(const struct mw_py_request *r)
 {
-    flush_part(e);
+    flush_own((struct mw_py_errors *)r->st->out);
+    flush_own((struct mw_py_errors *)r->st->err);
+    if (r->errors)
+        flush_all(r->errors);
+}
+
+void mw_py_errors_flush_streams(struct mw_py_state *st)
+{
+    flush_all((struct mw_py_errors *)st->out);
+    flush_all((struct mw_py_errors *)st->err);
 }
 
 /* -- methods of the text object -- */
 
 static PyObject *write_bytes(PyObject *self, const char *p, size_t n, Py_ssize_t result)
 {
-    if (append(target_of(self), p, n))
+    if (append((struct mw_py_errors *)self, p, n))
         return PyErr_NoMemory();
     return PyLong_FromSsize_t(result);
 }
@@ -156,7 +243,7 @@ static PyObject *errors_writelines(PyObject *self, PyObject *lines)
 
 static PyObject *errors_flush(PyObject *self, PyObject *Py_UNUSED(arg))
 {
-    flush_part(target_of(self));
+    flush_own((struct mw_py_errors *)self);
     Py_RETURN_NONE;
 }
 
@@ -207,8 +294,8 @@ struct mw_py_errors *mw_py_errors_create(struct mw_py_state *st, struct mw_py_ca
     e->call = call;
     Py_XINCREF(call);
     e->name = name;
-    e->part = NULL;
-    e->npart = 0;
+    e->parts = NULL;
+    e->nparts = 0;
     return e;
 }
 
@@ -217,7 +304,7 @@ static void errors_dealloc(PyObject *self)
     struct mw_py_errors *e = (struct mw_py_errors *)self;
     PyTypeObject *type = Py_TYPE(self);
 
-    free(e->part);
+    flush_all(e);
     Py_XDECREF(e->call);
     PyObject_Free(self);
     Py_DECREF(type);

@@ -25,6 +25,7 @@ struct mw_py_input {
     PyObject ob_base;
     struct mw_py_call *call; /* strong */
     int64_t left;            /* bytes of the body not yet taken from the channel; -1: unknown */
+    uint64_t taken;          /* bytes of it that were */
     int err;                 /* MW_E* that ended the body; sticky */
     int sys;                 /* errno that belongs to it */
     int eof;
@@ -79,6 +80,7 @@ static Py_ssize_t fetch(struct mw_py_input *in, char *p, size_t cap)
     }
     if (n == 0)
         in->eof = 1;
+    in->taken += (uint64_t)n;
     if (in->left > 0)
         in->left -= n;
     return n;
@@ -326,6 +328,7 @@ struct mw_py_input *mw_py_input_create(struct mw_py_state *st, struct mw_py_call
     in->call = call;
     Py_INCREF(call);
     in->left = req->flags & MW_REQ_BODY ? req->content_length : 0;
+    in->taken = 0;
     in->err = in->sys = in->eof = 0;
     in->buf = NULL;
     in->pos = in->len = 0;
@@ -335,6 +338,11 @@ struct mw_py_input *mw_py_input_create(struct mw_py_state *st, struct mw_py_call
 int mw_py_input_error(const struct mw_py_input *in)
 {
     return in->err;
+}
+
+uint64_t mw_py_input_taken(const struct mw_py_input *in)
+{
+    return in->taken;
 }
 
 static void input_dealloc(PyObject *self)

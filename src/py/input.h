@@ -18,4 +18,7 @@ struct mw_py_input *mw_py_input_create(struct mw_py_state *st, struct mw_py_call
 /* MW_E* that reading ended with, or 0. */
 int mw_py_input_error(const struct mw_py_input *in);
 
+/* Bytes of the body that have come so far. */
+uint64_t mw_py_input_taken(const struct mw_py_input *in);
+
 #endif

@@ -32,8 +32,9 @@ static struct {
     pthread_key_t thread_key;  /* its destructor sees threads end */
     unsigned threads;          /* atomic: numbers given to threads */
     int stopping;              /* atomic */
+    pthread_mutex_t signals;   /* held while applications are told of a signal */
     int forked;                /* set in the child after a fork, where there is one thread */
-} proc = {.making = PTHREAD_MUTEX_INITIALIZER};
+} proc = {.making = PTHREAD_MUTEX_INITIALIZER, .signals = PTHREAD_MUTEX_INITIALIZER};
 
 /* The calling thread's record, also under proc.thread_key: this is the fast way to it. */
 static _Thread_local struct mw_py_thread *self;
@@ -171,7 +172,8 @@ static int furnish(struct mw_py_interp *in)
     if (!in->module)
         return -1;
     in->st = PyModule_GetState(in->module);
-    if (mw_py_boot(in->st, &proc.cfg) || mw_py_restrict(in->st, &proc.cfg.opts))
+    if (mw_py_boot(in->st, &proc.cfg) || mw_py_restrict(in->st, &proc.cfg.opts) ||
+        mw_py_module_adopt_package(in->module))
         return -1;
     return mw_py_options_apply(&proc.cfg.opts);
 }
@@ -333,11 +335,16 @@ int mw_py_proc_init(const struct mw_py_config *cfg)
         own->process_group = "";
     if (!own->server_banner)
         own->server_banner = "";
+    if (!own->server_built)
+        own->server_built = "";
+    if (!own->mpm_name)
+        own->mpm_name = "";
     own->opts.eggs = NULL;
     if (pthread_atfork(NULL, NULL, note_fork))
         return MW_ENOMEM;
     if (copy_text(&own->home) || copy_text(&own->path) || copy_text(&own->cwd_path) ||
         copy_text(&own->process_group) || copy_text(&own->server_banner) ||
+        copy_text(&own->server_built) || copy_text(&own->mpm_name) ||
         copy_text(&own->opts.warnings))
         return MW_ENOMEM;
     return pthread_key_create(&proc.thread_key, thread_ends) ? MW_ENOMEM : 0;
@@ -348,7 +355,12 @@ const struct mw_py_config *mw_py_config(void)
     return &proc.cfg;
 }
 
-void mw_py_proc_stopping(void)
+int mw_py_proc_stopping(void)
 {
-    __atomic_store_n(&proc.stopping, 1, __ATOMIC_RELEASE);
+    return __atomic_exchange_n(&proc.stopping, 1, __ATOMIC_ACQ_REL);
+}
+
+pthread_mutex_t *mw_py_proc_signals(void)
+{
+    return &proc.signals;
 }

@@ -9,13 +9,14 @@
 #define MW_PY_INTERP_H
 
 #include <Python.h>
+#include <pthread.h>
 
 #include "rsp.h"
 #include "py.h"
 
+struct mw_py_request;
 struct mw_py_script;
 struct mw_py_state;
-struct mw_py_errors;
 
 #define MW_PY_SCRIPT_BUCKETS 64u
 
@@ -39,10 +40,10 @@ struct mw_py_seat {
 struct mw_py_thread {
     struct mw_py_seat *seat; /* one per interpreter it entered */
     unsigned nseats;
-    unsigned number;             /* from 1, in the order in which threads came */
-    struct mw_buf head;          /* kept from request to request: response head, */
-    struct mw_buf body;          /* and a small body that is sent after Python is done */
-    struct mw_py_errors *errors; /* borrowed: wsgi.errors of the request it serves, or NULL */
+    unsigned number;               /* from 1, in the order in which threads came */
+    struct mw_buf head;            /* kept from request to request: response head, */
+    struct mw_buf body;            /* and a small body that is sent after Python is done */
+    struct mw_py_request *request; /* the one it serves, or NULL */
 };
 
 /* Called once, by mw_py_runtime.start. The configuration is copied. */
@@ -78,7 +79,10 @@ void mw_py_leave(void);
  * answer. */
 int mw_py_is_forked(void);
 
-/* From now on threads that end do not come back for their thread states. */
-void mw_py_proc_stopping(void);
+/* From now on threads that end do not come back for their thread states. 1 if that was so before. */
+int mw_py_proc_stopping(void);
+
+/* Held, without the GIL, while applications are told of a signal: one after the other. */
+pthread_mutex_t *mw_py_proc_signals(void);
 
 #endif

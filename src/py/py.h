@@ -14,8 +14,13 @@
 #include "chan.h"
 #include "pyopts.h"
 
-#define MW_PY_ABI 2u
+#define MW_PY_ABI 3u
 #define MW_PY_SYMBOL "mw_py_runtime" /* const struct mw_py_runtime, the plugin's only symbol */
+
+/* Why a worker stops, as applications are told it. */
+#define MW_PY_STOP_SIGNAL "shutdown_signal"
+#define MW_PY_STOP_GRACEFUL "graceful_signal"
+#define MW_PY_STOP_RELOAD "script_reload"
 
 struct mw_py_config {
     const char *home;     /* prefix or virtual environment; NULL: compiled in */
@@ -28,7 +33,10 @@ struct mw_py_config {
                                   runs in the main interpreter under its own name (daemons) */
     unsigned server_version[3]; /* httpd's, for apache.version */
     const char *server_banner;  /* for apache.description */
-    struct mw_pyopts opts;      /* eggs is the caller's to put into the environment */
+    const char *server_built;   /* for apache.build_date */
+    const char *mpm_name;       /* httpd's, as is what follows, also for a worker */
+    unsigned mpm_threads, mpm_processes;
+    struct mw_pyopts opts; /* eggs is the caller's to put into the environment */
     /* Lines with no request to belong to: warnings at start, background threads. */
     void (*log)(void *ctx, int level, const char *line, size_t n);
     void *log_ctx;
@@ -54,10 +62,14 @@ struct mw_py_runtime {
     /* Run the application for c->req and end the channel on every path. Returns how it ended. */
     enum mw_end (*serve)(struct mw_chan *c);
 
-    /* Run atexit functions and join non-daemon threads, at most budget_ms; flush the standard
+    /* Tell applications that the process stops and why (MW_PY_STOP_*; "" in embedded mode), run
+     * atexit functions and join non-daemon threads, at most budget_ms; flush the standard
      * streams. The interpreter is not finalised; the caller ends the process with _exit or exits
      * as httpd does. */
-    void (*stop)(uint64_t budget_ms);
+    void (*stop)(uint64_t budget_ms, const char *reason);
+
+    /* Tell applications that the process got this signal; any thread, does not wait for them. */
+    void (*signalled)(int signum);
 
     /* Write the Python stacks of all threads to fd; async-signal-safe as faulthandler is. */
     void (*dump)(int fd);

@@ -6,24 +6,59 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "advice.h"
 #include "gil.h"
 #include "start.h"
 
-#define PIECE (MW_LOG_LINE_MAX - 512) /* bytes of a record: what logs a line puts more in front */
+/* Bytes that a record may have in the log, which escapes what it writes, cuts at MW_LOG_LINE_MAX and
+ * puts the time and the client in front. */
+#define PIECE (MW_LOG_LINE_MAX - 512)
+#define NUL_TEXT "\\x00" /* a NUL byte would end the line for those who write it */
+#define NUL_WIDTH 5      /* of that text in the log, where a backslash is two */
 
-/* Where to cut a line that is too long: not inside a UTF-8 sequence. */
+/* What a byte takes there. */
+static size_t width_of(unsigned char c)
+{
+    if (c == 0)
+        return NUL_WIDTH;
+    if (c == '\\' || (c >= '\b' && c <= '\r'))
+        return 2;
+    return c < 0x20 || c >= 0x7f ? 4 : 1;
+}
+
+/* How much of a line one record takes: no UTF-8 sequence is cut. */
 static size_t piece_of(const char *p, size_t n)
 {
-    size_t k = n < PIECE ? n : PIECE;
+    size_t k = 0, width = 0;
 
+    while (k < n && (width += width_of((unsigned char)p[k])) <= PIECE)
+        k++;
     if (k == n)
         return n;
-    while (k > PIECE - 4 && ((unsigned char)p[k] & 0xc0) == 0x80)
+    size_t end = k;
+    while (end - k < 3 && ((unsigned char)p[k] & 0xc0) == 0x80)
         k--;
-    return k;
+    return ((unsigned char)p[k] & 0xc0) == 0x80 ? end : k;
+}
+
+/* The same without NUL bytes, if there is memory for it. */
+static void log_with_nuls(struct mw_py_call *call, int level, const char *p, size_t n)
+{
+    char *text = malloc(n * strlen(NUL_TEXT));
+    size_t k = 0;
+
+    for (size_t i = 0; text && i < n; i++) {
+        if (p[i])
+            text[k++] = p[i];
+        else
+            for (const char *q = NUL_TEXT; *q; q++)
+                text[k++] = *q;
+    }
+    mw_py_call_log_nogil(call, level, text ? text : p, text ? k : n);
+    free(text);
 }
 
 static void log_line(struct mw_py_call *call, int level, const char *p, size_t n)
@@ -32,7 +67,10 @@ static void log_line(struct mw_py_call *call, int level, const char *p, size_t n
         n--;
     do {
         size_t k = piece_of(p, n);
-        mw_py_call_log_nogil(call, level, p, k);
+        if (k && memchr(p, 0, k))
+            log_with_nuls(call, level, p, k);
+        else
+            mw_py_call_log_nogil(call, level, p, k);
         p += k;
         n -= k;
     } while (n);
@@ -98,27 +136,52 @@ static const char *class_name(const struct raised *e)
     return e->type && PyType_Check(e->type) ? ((PyTypeObject *)e->type)->tp_name : "an exception";
 }
 
-/* "".join(traceback.format_exception(type, value, tb)) as bytes; NULL, and no exception. */
+/* The strings of a list as bytes, one behind the other. Takes lines, which may be NULL; NULL, and no
+ * exception. */
+static PyObject *join(PyObject *lines)
+{
+    PyObject *empty = lines ? PyUnicode_FromString("") : NULL;
+    PyObject *text = empty ? PyUnicode_Join(empty, lines) : NULL;
+    PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+
+    Py_XDECREF(text);
+    Py_XDECREF(empty);
+    Py_XDECREF(lines);
+    PyErr_Clear();
+    return bytes;
+}
+
 static PyObject *format_traceback(const struct raised *e)
 {
     PyObject *module = PyImport_ImportModule("traceback");
-    PyObject *lines = NULL, *empty = NULL, *text = NULL, *bytes = NULL;
+    PyObject *lines = NULL;
 
     if (module)
         lines = PyObject_CallMethod(module, "format_exception", "OOO", e->type, e->value,
                                     e->tb ? e->tb : Py_None);
-    if (lines)
-        empty = PyUnicode_FromString("");
-    if (empty)
-        text = PyUnicode_Join(empty, lines);
-    if (text)
-        bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
-    Py_XDECREF(text);
-    Py_XDECREF(empty);
-    Py_XDECREF(lines);
     Py_XDECREF(module);
-    PyErr_Clear();
-    return bytes;
+    return join(lines);
+}
+
+/* Takes bytes. */
+static void log_bytes(struct mw_py_call *call, int level, PyObject *bytes)
+{
+    {
+        MW_NOGIL_SCOPE;
+        mw_py_log_text_nogil(call, level, PyBytes_AS_STRING(bytes),
+                             (size_t)PyBytes_GET_SIZE(bytes));
+    }
+    Py_DECREF(bytes);
+}
+
+void mw_py_log_stack(struct mw_py_call *call, int level)
+{
+    PyObject *module = PyImport_ImportModule("traceback");
+    PyObject *bytes = join(module ? PyObject_CallMethod(module, "format_stack", NULL) : NULL);
+
+    Py_XDECREF(module);
+    if (bytes)
+        log_bytes(call, level, bytes);
 }
 
 static void log_traceback(struct mw_py_call *call, const struct raised *e)
@@ -130,11 +193,7 @@ static void log_traceback(struct mw_py_call *call, const struct raised *e)
                   class_name(e));
         return;
     }
-    {
-        MW_NOGIL_SCOPE;
-        mw_py_log_text_nogil(call, MW_LOG_ERR, PyBytes_AS_STRING(bytes),
-                             (size_t)PyBytes_GET_SIZE(bytes));
-    }
+    log_bytes(call, MW_LOG_ERR, Py_NewRef(bytes));
     mw_py_advise(call, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
 }

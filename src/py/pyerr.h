@@ -19,7 +19,11 @@ void mw_py_say(struct mw_py_call *call, int level, const char *id, const char *f
 void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fmt, ...)
     MW_PRINTF(3, 4);
 
-/* Text of any length as records of at most MW_LOG_LINE_MAX bytes, one per line. Without the GIL. */
+/* Where the caller is, a record per frame. Leaves no exception. */
+void mw_py_log_stack(struct mw_py_call *call, int level);
+
+/* Text of any length, a record per line. What would be longer than MW_LOG_LINE_MAX once it is escaped
+ * is cut into several; NUL bytes become "\\x00". Without the GIL. */
 void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, size_t n);
 
 /* The exception that is set, as "Class: text", cut at cap; takes it. For reasons (`why`). */

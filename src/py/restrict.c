@@ -4,7 +4,6 @@
 #include "restrict.h"
 
 #include "errors.h"
-#include "gil.h"
 #include "interp.h"
 #include "pyerr.h"
 #include "pyopts.h"
@@ -80,33 +79,6 @@ static int restrict_stream(struct mw_py_state *st, const char *stream, const cha
 
 /* -- signal.signal -- */
 
-/* Where the caller is, a line per frame, to the request's log or the process's. */
-static void log_stack(struct mw_py_call *call)
-{
-    PyObject *traceback = PyImport_ImportModule("traceback");
-    PyObject *lines = NULL, *empty = NULL, *text = NULL, *bytes = NULL;
-
-    if (traceback)
-        lines = PyObject_CallMethod(traceback, "format_stack", NULL);
-    if (lines)
-        empty = PyUnicode_FromString("");
-    if (empty)
-        text = PyUnicode_Join(empty, lines);
-    if (text)
-        bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
-    if (bytes) {
-        MW_NOGIL_SCOPE;
-        mw_py_log_text_nogil(call, MW_LOG_INFO, PyBytes_AS_STRING(bytes),
-                             (size_t)PyBytes_GET_SIZE(bytes));
-    }
-    PyErr_Clear();
-    Py_XDECREF(bytes);
-    Py_XDECREF(text);
-    Py_XDECREF(empty);
-    Py_XDECREF(lines);
-    Py_XDECREF(traceback);
-}
-
 /* In place of _signal.signal, which signal.signal() calls and which is self here. The signals of the
  * process are the server's; in a process that the application forked they are its own. */
 static PyObject *intercept(PyObject *self, PyObject *args)
@@ -124,7 +96,7 @@ static PyObject *intercept(PyObject *self, PyObject *args)
               "signal.signal() for signal %d is ignored: the process's signals are the server's; "
               "WSGIRestrictSignal Off allows it",
               sig);
-    log_stack(call);
+    mw_py_log_stack(call, MW_LOG_INFO);
     Py_XDECREF((PyObject *)call);
     return Py_NewRef(handler);
 }

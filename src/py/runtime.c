@@ -219,5 +219,6 @@ const struct mw_py_runtime mw_py_runtime = {
     .stale = runtime_stale,
     .serve = runtime_serve,
     .stop = mw_py_stop,
+    .signalled = mw_py_signalled,
     .dump = mw_py_dump,
 };

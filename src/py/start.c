@@ -13,10 +13,12 @@
 #include <strings.h>
 #include <structmember.h>
 
+#include "event.h"
 #include "fields.h"
 #include "gil.h"
 #include "interp.h"
 #include "pyerr.h"
+#include "request.h"
 #include "state.h"
 
 #define HERE "start_response" /* in exceptions */
@@ -192,6 +194,8 @@ static PyObject *start_response(struct mw_py_call *call, PyObject *status, PyObj
     if (build_head(call, status, headers))
         return NULL;
     call->started = 1;
+    if (call->request && mw_py_events_wanted(call->request->st))
+        mw_py_event_response_started(call->request, status, headers, exc_info);
     return PyCFunction_NewEx(&write_def, (PyObject *)call, NULL);
 }
 
@@ -310,8 +314,13 @@ void mw_py_call_cut(struct mw_py_call *call)
     int rv = mw_gil_mutex_lock(&call->io);
 
     call->c = NULL;
+    call->request = NULL;
     if (rv == 0)
         pthread_mutex_unlock(&call->io);
+}
+
+void mw_py_call_mute(struct mw_py_call *call)
+{
     if (pthread_mutex_trylock(&call->log) == 0) {
         call->log_c = NULL;
         pthread_mutex_unlock(&call->log);
@@ -355,9 +364,10 @@ static int init_io(pthread_mutex_t *m)
     return rv;
 }
 
-struct mw_py_call *mw_py_call_create(struct mw_py_state *st, struct mw_chan *c, struct mw_buf *head)
+struct mw_py_call *mw_py_call_create(struct mw_py_request *r, struct mw_chan *c,
+                                     struct mw_buf *head)
 {
-    struct mw_py_call *call = PyObject_New(struct mw_py_call, st->call_type);
+    struct mw_py_call *call = PyObject_New(struct mw_py_call, r->st->call_type);
 
     if (!call)
         return NULL;
@@ -365,6 +375,7 @@ struct mw_py_call *mw_py_call_create(struct mw_py_state *st, struct mw_chan *c, 
     init_io(&call->io);
     pthread_mutex_init(&call->log, NULL);
     call->c = call->log_c = c;
+    call->request = r;
     call->head = head;
     call->at = 0;
     call->nfields = 0;

@@ -15,7 +15,7 @@
 
 #include "chan.h"
 
-struct mw_py_state;
+struct mw_py_request;
 
 struct mw_py_call {
     PyObject ob_base;
@@ -25,9 +25,10 @@ struct mw_py_call {
     pthread_mutex_t log;   /* guards log_c */
     struct mw_chan *c;     /* changed with the GIL and io held, read with either; NULL: cut off */
     struct mw_chan *log_c; /* the same channel, for log only */
-    struct mw_buf *head;   /* borrowed from the serving thread until the call is cut off; the
+    struct mw_py_request *request; /* borrowed; NULL once cut off */
+    struct mw_buf *head; /* borrowed from the serving thread until the call is cut off; the
                               response head so far; not touched once `headed` */
-    size_t at;             /* where the block begins, for mw_rsp_end */
+    size_t at;           /* where the block begins, for mw_rsp_end */
     uint32_t nfields;
     unsigned status;
     int64_t content_length; /* as the application gave it; -1: it did not */
@@ -40,8 +41,8 @@ struct mw_py_call {
 
 extern PyType_Spec mw_py_call_spec;
 
-/* A call for c that builds its head in `head`. NULL with an exception. */
-struct mw_py_call *mw_py_call_create(struct mw_py_state *st, struct mw_chan *c,
+/* A call for c, which serves r, that builds its head in `head`. NULL with an exception. */
+struct mw_py_call *mw_py_call_create(struct mw_py_request *r, struct mw_chan *c,
                                      struct mw_buf *head);
 
 /* May `what` use the channel? 0 with an exception if the request has ended, or this is another
@@ -67,9 +68,10 @@ struct mw_py_block {
 int mw_py_call_send(struct mw_py_call *call, const struct mw_py_block *block, size_t n,
                     unsigned flags);
 
-/* Cut the call off from its channel: waits until no other thread is in a channel operation of it.
- */
+/* Cut the call off from its channel but for logging: waits until no other thread is in a channel
+ * operation of it. Then the same for logging. */
 void mw_py_call_cut(struct mw_py_call *call);
+void mw_py_call_mute(struct mw_py_call *call);
 
 /* One line to the request's log, or to the process's once the call is cut off, or if call is NULL.
  * Without the GIL. */

@@ -30,6 +30,19 @@ static int make_names(struct mw_py_state *st)
     return 0;
 }
 
+static int make_objects(struct mw_py_state *st)
+{
+    st->out = (PyObject *)mw_py_errors_create(st, NULL, "<stdout>");
+    st->err = (PyObject *)mw_py_errors_create(st, NULL, "<stderr>");
+    st->request_timeout = PyErr_NewExceptionWithDoc(
+        "mod_wsgi.RequestTimeout", "The server has given up waiting for this request.",
+        PyExc_BaseException, NULL);
+    for (int i = 0; i < MW_PY_TOPICS; i++)
+        if (!(st->callbacks[i] = PyList_New(0)))
+            return -1;
+    return st->out && st->err && st->request_timeout ? 0 : -1;
+}
+
 int mw_py_state_init(struct mw_py_state *st, PyObject *module)
 {
     if (make_names(st) || make_type(&st->call_type, module, &mw_py_call_spec) ||
@@ -38,6 +51,8 @@ int mw_py_state_init(struct mw_py_state *st, PyObject *module)
         make_type(&st->bytelog_type, module, &mw_py_bytelog_spec) ||
         make_type(&st->restricted_type, module, &mw_py_restricted_spec) ||
         make_type(&st->filewrap_type, module, &mw_py_filewrap_spec))
+        return -1;
+    if (make_objects(st))
         return -1;
     return mw_py_environ_init(&st->environ, (PyObject *)st->filewrap_type);
 }
@@ -50,6 +65,12 @@ int mw_py_state_traverse(struct mw_py_state *st, visitproc visit, void *arg)
     Py_VISIT(st->bytelog_type);
     Py_VISIT(st->restricted_type);
     Py_VISIT(st->filewrap_type);
+    Py_VISIT(st->request_timeout);
+    Py_VISIT(st->out);
+    Py_VISIT(st->err);
+    Py_VISIT(st->active);
+    for (int i = 0; i < MW_PY_TOPICS; i++)
+        Py_VISIT(st->callbacks[i]);
     return mw_py_environ_traverse(&st->environ, visit, arg);
 }
 
@@ -61,6 +82,12 @@ void mw_py_state_clear(struct mw_py_state *st)
     Py_CLEAR(st->bytelog_type);
     Py_CLEAR(st->restricted_type);
     Py_CLEAR(st->filewrap_type);
+    Py_CLEAR(st->request_timeout);
+    Py_CLEAR(st->out);
+    Py_CLEAR(st->err);
+    Py_CLEAR(st->active);
+    for (int i = 0; i < MW_PY_TOPICS; i++)
+        Py_CLEAR(st->callbacks[i]);
     for (int i = 0; i < MW_N_COUNT; i++)
         Py_CLEAR(st->name[i]);
     mw_py_environ_clear(&st->environ);

@@ -10,6 +10,7 @@
 #include <Python.h>
 
 #include "environ.h"
+#include "event.h"
 
 #define MW_NAMES(X)                           \
     X(application_group, "application_group") \
@@ -33,7 +34,12 @@ struct mw_py_state {
     PyTypeObject *bytelog_type;    /* errors.c: their .buffer */
     PyTypeObject *restricted_type; /* restrict.c: sys.stdin, sys.stdout, when restricted */
     PyTypeObject *filewrap_type;   /* filewrap.c: mod_wsgi.FileWrapper */
+    PyObject *request_timeout;     /* mod_wsgi.RequestTimeout */
     PyObject *name[MW_N_COUNT];    /* interned */
+    PyObject *out, *err;           /* sys.stdout, sys.stderr, unless the application changed them */
+    PyObject *active;              /* mod_wsgi.active_requests; NULL: nobody asked for it */
+    struct mw_py_request *running; /* request.c: the newest request */
+    PyObject *callbacks[MW_PY_TOPICS]; /* event.c: lists */
     struct mw_py_environ environ;
 };
 

@@ -1,5 +1,5 @@
 /*
- * stop.c: orderly end, and stack dumps.
+ * stop.c: orderly end, signals for applications, and stack dumps.
  *
  * Exit functions and threads of applications can block for ever, so each interpreter is ended by a
  * thread of its own, and the caller waits for them no longer than its budget. Nothing is finalised:
@@ -11,13 +11,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "boot.h"
-#include "clock.h"
+#include "event.h"
 #include "interp.h"
 #include "pyerr.h"
 
@@ -30,6 +31,8 @@ struct ending {
     int running; /* threads that have not finished */
     int refs;
     double budget_s;
+    char reason[32];
+    int told; /* applications know it from an earlier call */
 };
 
 struct ender {
@@ -56,7 +59,9 @@ static void *end_interp(void *arg)
     struct ending *e = er->ending;
 
     if (mw_py_enter(er->in) == 0) {
-        mw_py_unboot(e->budget_s);
+        if (!e->told)
+            mw_py_event_process_stopping(er->in->st, e->reason);
+        mw_py_unboot(er->in->st, e->budget_s);
         mw_py_leave();
     }
     free(er);
@@ -87,7 +92,7 @@ static void launch(struct ending *e, struct mw_py_interp *in)
     pthread_detach(thread);
 }
 
-static struct ending *new_ending(uint64_t budget_ms)
+static struct ending *new_ending(uint64_t budget_ms, const char *reason)
 {
     struct ending *e = calloc(1, sizeof *e);
     pthread_condattr_t attr;
@@ -102,17 +107,19 @@ static struct ending *new_ending(uint64_t budget_ms)
     e->refs = 1;
     /* A part of it is for the exit functions that come after the threads. */
     e->budget_s = (double)budget_ms / 1000 * 0.8;
+    snprintf(e->reason, sizeof e->reason, "%s", reason);
     return e;
 }
 
-void mw_py_stop(uint64_t budget_ms)
+void mw_py_stop(uint64_t budget_ms, const char *reason)
 {
-    struct ending *e = new_ending(budget_ms);
+    struct ending *e = new_ending(budget_ms, reason);
     struct timespec until;
+    int again = mw_py_proc_stopping();
 
-    mw_py_proc_stopping();
     if (!e)
         return;
+    e->told = again;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(budget_ms / 1000);
     until.tv_nsec += (long)(budget_ms % 1000) * 1000000;
@@ -132,6 +139,37 @@ void mw_py_stop(uint64_t budget_ms)
                "%d interpreters did not end within %llu ms: threads or atexit functions of "
                "applications still run; the process ends without them",
                left, (unsigned long long)budget_ms);
+}
+
+/* -- signals -- */
+
+static void *tell_signal(void *arg)
+{
+    pthread_mutex_t *signals = mw_py_proc_signals();
+    int signum = (int)(intptr_t)arg;
+
+    pthread_mutex_lock(signals);
+    for (struct mw_py_interp *in = mw_py_interp_first(); in; in = mw_py_interp_next(in)) {
+        if (mw_py_enter(in))
+            continue;
+        mw_py_event_process_signal(in->st, signum);
+        mw_py_leave();
+    }
+    pthread_mutex_unlock(signals);
+    return NULL;
+}
+
+/* On a thread of its own: what applications do about it may take long. */
+void mw_py_signalled(int signum)
+{
+    pthread_t thread;
+    int rv = pthread_create(&thread, NULL, tell_signal, (void *)(intptr_t)signum);
+
+    if (rv == 0)
+        pthread_detach(thread);
+    else
+        mw_log(MW_LOG_ERR, "WSGI0207", "no thread to tell applications of signal %d: %s", signum,
+               strerror(rv));
 }
 
 /* -- dump -- */

@@ -7,7 +7,10 @@
 #include <stdint.h>
 
 /* As mw_py_runtime.stop. Without the GIL. */
-void mw_py_stop(uint64_t budget_ms);
+void mw_py_stop(uint64_t budget_ms, const char *reason);
+
+/* As mw_py_runtime.signalled. Without the GIL. */
+void mw_py_signalled(int signum);
 
 /* Get ready for mw_py_dump; GIL held, main interpreter. Failing costs the dump and no more. */
 void mw_py_dump_prepare(void);

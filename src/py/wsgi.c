@@ -16,11 +16,13 @@
 #include "engine.h"
 #include "environ.h"
 #include "errors.h"
+#include "event.h"
 #include "gil.h"
 #include "input.h"
 #include "interp.h"
 #include "load.h"
 #include "pyerr.h"
+#include "request.h"
 #include "start.h"
 #include "state.h"
 
@@ -33,6 +35,7 @@ struct run {
     const struct mw_req *req;
     struct mw_py_interp *in;
     struct mw_py_thread *me;
+    struct mw_py_request request;
     struct mw_py_call *call; /* strong, as those below */
     struct mw_py_input *input;
     struct mw_py_errors *errors;
@@ -51,6 +54,12 @@ static void client_left(struct run *r)
               "the client went away; the application '%s' was stopped", r->req->script.p);
 }
 
+static void publish_exception(struct run *r)
+{
+    if (mw_py_events_wanted(r->in->st))
+        mw_py_event_request_exception(&r->request);
+}
+
 /* The exception that is set ends the request. */
 static void app_raised(struct run *r, const char *what)
 {
@@ -62,6 +71,7 @@ static void app_raised(struct run *r, const char *what)
         return;
     }
     r->how = MW_END_FAILED;
+    publish_exception(r);
     mw_py_log_exception(r->call, PyErr_ExceptionMatches(PyExc_SystemExit) ? "WSGI0175" : "WSGI0174",
                         "%s of script '%s' in interpreter '%s'; %s", what, r->req->script.p,
                         mw_py_interp_name(r->in),
@@ -231,10 +241,12 @@ static void close_result(struct run *r, PyObject *result)
     PyObject *close = find_close(r, result);
     PyObject *rv = close ? PyObject_CallNoArgs(close) : NULL;
 
-    if (PyErr_Occurred())
+    if (PyErr_Occurred()) {
+        publish_exception(r);
         mw_py_log_exception(r->call, "WSGI0194",
                             "close() of the response of script '%s' in interpreter '%s'",
                             r->req->script.p, mw_py_interp_name(r->in));
+    }
     Py_XDECREF(rv);
     Py_XDECREF(close);
 }
@@ -258,91 +270,7 @@ static void deliver(struct run *r, PyObject *result)
     Py_XDECREF(blocks);
 }
 
-/* -- the call -- */
-
-static PyObject *build_environ(struct run *r, uint64_t begin_us)
-{
-    struct mw_py_environ_extra extra = {
-        .input = (PyObject *)r->input,
-        .errors = (PyObject *)r->errors,
-        .early_hints = r->early_hints,
-        .client_disconnected = r->client_disconnected,
-        .thread = r->me->number,
-        .begin_us = r->req->process_group.n ? begin_us : 0,
-        .now_us = mw_clock_epoch_us(),
-    };
-
-    return mw_py_environ_build(&r->in->st->environ, r->req, &extra);
-}
-
-static void call_app(struct run *r, PyObject *app, uint64_t begin_us)
-{
-    PyObject *dict = build_environ(r, begin_us);
-    PyObject *args[3] = {NULL, dict, (PyObject *)r->call};
-    PyObject *result = NULL;
-
-    if (dict)
-        result = PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    if (result)
-        deliver(r, result);
-    else
-        app_raised(r, "the application");
-    Py_XDECREF(result);
-    Py_XDECREF(dict);
-}
-
-static int make_objects(struct run *r)
-{
-    struct mw_py_state *st = r->in->st;
-
-    r->call = mw_py_call_create(st, r->c, &r->me->head);
-    if (r->call)
-        r->input = mw_py_input_create(st, r->call);
-    if (r->input)
-        r->errors = mw_py_errors_create(st, r->call, "<wsgi.errors>");
-    if (r->errors)
-        r->early_hints = mw_py_early_hints(r->call);
-    if (r->early_hints)
-        r->client_disconnected = mw_py_client_disconnected(r->call);
-    return r->client_disconnected ? 0 : -1;
-}
-
-/* From here on the channel belongs to this thread alone, and no Python object knows it. */
-static void drop_objects(struct run *r)
-{
-    r->me->errors = NULL;
-    if (r->errors)
-        mw_py_errors_flush(r->errors);
-    if (r->call)
-        mw_py_call_cut(r->call);
-    Py_CLEAR(r->client_disconnected);
-    Py_CLEAR(r->early_hints);
-    Py_CLEAR(r->errors);
-    Py_CLEAR(r->input);
-    Py_CLEAR(r->call);
-}
-
-/* GIL held. */
-static void run_request(struct run *r, int reload, uint64_t begin_us)
-{
-    struct mw_py_ref ref = {r->req->script, r->req->callable, reload};
-
-    if (make_objects(r)) {
-        mw_py_log_exception(r->call, "WSGI0534", "the server before it called script '%s'",
-                            r->req->script.p);
-    } else {
-        r->me->errors = r->errors;
-        PyObject *app = mw_py_load(r->in, &ref, r->call, &r->how);
-        if (app) {
-            r->how = MW_END_COMPLETE;
-            call_app(r, app, begin_us);
-            Py_DECREF(app);
-        }
-    }
-    drop_objects(r);
-}
-
-/* -- after Python -- */
+/* -- without the GIL -- */
 
 static void note(struct mw_chan *c, int level, const char *fmt, ...) MW_PRINTF(3, 4);
 
@@ -357,17 +285,144 @@ static void note(struct mw_chan *c, int level, const char *fmt, ...)
     mw_chan_log(c, level, line, strlen(line));
 }
 
-static int send_pending(struct run *r)
+static int send_all(struct mw_chan *c, const struct mw_buf *head, const struct mw_buf *body)
 {
-    const struct mw_buf *head = &r->me->head, *body = &r->me->body;
     int rv = 0;
 
-    if (r->c->state == MW_CHAN_OPEN)
-        rv = mw_chan_head(r->c, mw_buf_data(head), mw_buf_size(head), NULL);
+    if (c->state == MW_CHAN_OPEN)
+        rv = mw_chan_head(c, mw_buf_data(head), mw_buf_size(head), NULL);
     if (!rv && mw_buf_size(body))
-        rv = mw_chan_data(r->c, mw_buf_data(body), mw_buf_size(body), MW_DATA_MORE);
+        rv = mw_chan_data(c, mw_buf_data(body), mw_buf_size(body), MW_DATA_MORE);
     return rv;
 }
+
+static void send_pending(struct run *r)
+{
+    int rv = r->pending ? send_all(r->c, &r->me->head, &r->me->body) : 0;
+
+    r->pending = 0;
+    if (rv == MW_EABORT || rv == MW_ECLOSED) {
+        r->how = MW_END_ABORTED;
+        note(r->c, MW_LOG_DEBUG,
+             "WSGI0532: the client went away before the answer of script '%.400s'",
+             r->req->script.p);
+    } else if (rv) {
+        r->how = MW_END_TRUNCATED;
+        note(r->c, MW_LOG_ERR, "WSGI0533: the answer of script '%.400s' could not be sent: %s",
+             r->req->script.p, mw_err_text(rv));
+    }
+}
+
+/* -- the call -- */
+
+static PyObject *build_environ(struct run *r)
+{
+    struct mw_py_environ_extra extra = {
+        .input = (PyObject *)r->input,
+        .errors = (PyObject *)r->errors,
+        .early_hints = r->early_hints,
+        .client_disconnected = r->client_disconnected,
+        .thread = r->me->number,
+        .begin_us = r->request.begin_us,
+        .now_us = r->request.app_us,
+    };
+
+    return mw_py_environ_build(&r->in->st->environ, r->req, &extra);
+}
+
+/* Takes app. */
+static void call_app(struct run *r, PyObject *app)
+{
+    r->request.app_us = mw_clock_epoch_us();
+    PyObject *dict = build_environ(r);
+    PyObject *args[3] = {NULL, dict, (PyObject *)r->call};
+    PyObject *result = NULL;
+
+    if (dict && mw_py_events_wanted(r->in->st))
+        mw_py_event_request_started(&r->request, dict, &app);
+    if (dict)
+        result = PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (result)
+        deliver(r, result);
+    else
+        app_raised(r, "the application");
+    Py_XDECREF(result);
+    Py_XDECREF(dict);
+    Py_DECREF(app);
+}
+
+static int make_objects(struct run *r)
+{
+    struct mw_py_state *st = r->in->st;
+
+    r->call = mw_py_call_create(&r->request, r->c, &r->me->head);
+    if (r->call)
+        r->input = mw_py_input_create(st, r->call);
+    if (r->input)
+        r->errors = mw_py_errors_create(st, r->call, "<wsgi.errors>");
+    if (r->errors)
+        r->early_hints = mw_py_early_hints(r->call);
+    if (r->early_hints)
+        r->client_disconnected = mw_py_client_disconnected(r->call);
+    r->request.call = r->call;
+    r->request.errors = r->errors;
+    return r->client_disconnected ? 0 : -1;
+}
+
+/* The channel belongs to this thread alone but for logging; the request has been answered as far as
+ * Python is concerned. */
+static void publish_finished(struct run *r)
+{
+    {
+        MW_NOGIL_SCOPE;
+        send_pending(r);
+    }
+    struct mw_py_outcome outcome = {
+        .status = r->call->started ? r->call->status : 0,
+        .input_length = mw_py_input_taken(r->input),
+        .output_length = r->c->sent,
+    };
+    mw_py_event_request_finished(&r->request, &outcome);
+}
+
+/* Afterwards the channel belongs to this thread alone, and no Python object knows it. */
+static void drop_objects(struct run *r)
+{
+    if (r->call)
+        mw_py_call_cut(r->call);
+    if (r->request.app_us && mw_py_events_wanted(r->in->st) && !mw_py_is_forked())
+        publish_finished(r);
+    mw_py_request_end(&r->request);
+    if (r->call)
+        mw_py_call_mute(r->call);
+    Py_CLEAR(r->client_disconnected);
+    Py_CLEAR(r->early_hints);
+    Py_CLEAR(r->errors);
+    Py_CLEAR(r->input);
+    Py_CLEAR(r->call);
+}
+
+/* GIL held. */
+static void run_request(struct run *r, int reload, uint64_t begin_us)
+{
+    struct mw_py_ref ref = {r->req->script, r->req->callable, reload};
+
+    mw_py_request_begin(&r->request, r->in->st, r->me, r->req);
+    r->request.begin_us = r->req->process_group.n ? begin_us : 0;
+    if (make_objects(r)) {
+        mw_py_log_exception(r->call, "WSGI0534", "the server before it called script '%s'",
+                            r->req->script.p);
+    } else {
+        PyObject *app = mw_py_load(r->in, &ref, r->call, &r->how);
+        if (app) {
+            r->how = MW_END_COMPLETE;
+            call_app(r, app);
+        }
+    }
+    drop_objects(r);
+}
+
+/* -- after Python -- */
 
 /* Bytes that the application announced and the bytes that it gave are not the same. */
 static void note_length(const struct run *r)
@@ -386,18 +441,7 @@ static void note_length(const struct run *r)
 /* Without the GIL. */
 static enum mw_end finish(struct run *r)
 {
-    int rv = r->pending ? send_pending(r) : 0;
-
-    if (rv == MW_EABORT || rv == MW_ECLOSED) {
-        r->how = MW_END_ABORTED;
-        note(r->c, MW_LOG_DEBUG,
-             "WSGI0532: the client went away before the answer of script '%.400s'",
-             r->req->script.p);
-    } else if (rv) {
-        r->how = MW_END_TRUNCATED;
-        note(r->c, MW_LOG_ERR, "WSGI0533: the answer of script '%.400s' could not be sent: %s",
-             r->req->script.p, mw_err_text(rv));
-    }
+    send_pending(r);
     note_length(r);
     mw_buf_clear(&r->me->head);
     mw_buf_trim(&r->me->head, KEEP);

@@ -78,6 +78,10 @@ static const struct mw_opt filled[] = {
     {"server-root", MW_OPT_DIR, AT(server_root), 0, 0, 0, ""},
     {"server-banner", MW_OPT_STR, AT(server_banner), 0, 0, 0, ""},
     {"server-version", MW_OPT_INT, AT(server_version), 0, 0xffffff, 0, ""},
+    {"server-built", MW_OPT_STR, AT(server_built), 0, 0, 0, ""},
+    {"mpm-name", MW_OPT_STR, AT(mpm_name), 0, 0, 0, ""},
+    {"mpm-threads", MW_OPT_INT, AT(mpm_threads), 0, INT32_MAX, 1, ""},
+    {"mpm-processes", MW_OPT_INT, AT(mpm_processes), 0, INT32_MAX, 1, ""},
     {"log-level", MW_OPT_INT, AT(log_level), 0, 15, 4, ""},
 };
 static const size_t nfilled = MW_ARRAY_LEN(filled);

@@ -48,13 +48,16 @@ struct mw_spec {
     struct mw_pyopts py;
 
     /* Filled in by httpd. */
-    int64_t uid, gid;           /* -1: httpd is not root, identity stays */
-    const char *user_name;      /* of uid, for initgroups */
-    const char *user_home;      /* of uid */
-    const char *runtime;        /* path of wsgi-python-X.Y.so */
-    const char *server_root;    /* ServerRoot */
-    const char *server_banner;  /* as ServerTokens has it, for apache.description */
-    int64_t server_version;     /* of httpd: major << 16 | minor << 8 | patch */
+    int64_t uid, gid;          /* -1: httpd is not root, identity stays */
+    const char *user_name;     /* of uid, for initgroups */
+    const char *user_home;     /* of uid */
+    const char *runtime;       /* path of wsgi-python-X.Y.so */
+    const char *server_root;   /* ServerRoot */
+    const char *server_banner; /* as ServerTokens has it, for apache.description */
+    int64_t server_version;    /* of httpd: major << 16 | minor << 8 | patch */
+    const char *server_built;  /* when httpd was built, for apache.build_date */
+    const char *mpm_name;      /* httpd's, as are its limits */
+    int64_t mpm_threads, mpm_processes;
     int64_t log_level;          /* of the `wsgi` module at the main server */
     struct mw_preload *preload; /* npreload of them */
     uint32_t npreload;

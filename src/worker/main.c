@@ -40,10 +40,11 @@
 #define WAKE 0 /* byte in the signal pipe that is no signal: look at the state */
 #define WHY_MAX 1024
 
-/* Of the signal handler, which has no argument: its pipe, whether the process is leaving already, and
- * the runtime that can dump stacks. */
+/* Of the signal handler, which has no argument: its pipe, whether the process is leaving already, which
+ * process that is, and the runtime that can dump stacks. */
 static volatile sig_atomic_t signal_fd = -1;
 static volatile sig_atomic_t leaving;
+static volatile sig_atomic_t owner;
 static const struct mw_py_runtime *volatile dumper;
 
 enum recycle { RECYCLE_NO, RECYCLE_BUSY, RECYCLE_ASKED /* recycle_why may be read */ };
@@ -64,7 +65,8 @@ struct worker {
 
     uint64_t drain_since; /* 0: serves */
     uint64_t drain_until;
-    int recycle; /* atomic; enum recycle */
+    const char *reason; /* MW_PY_STOP_*; set with drain_since */
+    int recycle;        /* atomic; enum recycle */
     char recycle_why[MW_CTL_TEXT_MAX + 1];
 };
 
@@ -268,7 +270,11 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                .server_version = {(unsigned)(spec->server_version >> 16 & 0xff),
                                                   (unsigned)(spec->server_version >> 8 & 0xff),
                                                   (unsigned)(spec->server_version & 0xff)},
-                               .server_banner = spec->server_banner ? spec->server_banner : "",
+                               .server_banner = spec->server_banner,
+                               .server_built = spec->server_built,
+                               .mpm_name = spec->mpm_name,
+                               .mpm_threads = (unsigned)spec->mpm_threads,
+                               .mpm_processes = (unsigned)spec->mpm_processes,
                                .opts = spec->py,
                                .log = python_line};
 
@@ -297,8 +303,14 @@ static void on_signal(int sig)
     int saved = errno;
     unsigned char byte = (unsigned char)sig;
 
+    /* The application forked: what that process gets is not for this one. */
+    if (getpid() != owner) {
+        signal(sig, SIG_DFL);
+        raise(sig);
+        return;
+    }
     /* The second time somebody insists: the main thread may be where no pipe is read. */
-    if (leaving && sig != SIGUSR1) {
+    if (leaving && (sig == SIGTERM || sig == SIGINT)) {
         if (dumper)
             dumper->dump(STDERR_FILENO);
         _exit(1);
@@ -309,7 +321,7 @@ static void on_signal(int sig)
 
 static int watch_signals(struct worker *w, char *why, size_t cap)
 {
-    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1};
+    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGUSR2};
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     int p[2];
 
@@ -317,6 +329,7 @@ static int watch_signals(struct worker *w, char *why, size_t cap)
         return because(why, cap, "pipe");
     w->signal_r = p[0];
     signal_fd = p[1];
+    owner = getpid();
     dumper = w->runtime;
     sigemptyset(&sa.sa_mask);
     for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++) {
@@ -415,10 +428,11 @@ static int start_up(struct worker *w)
 
 /* -- serving -- */
 
-static void drain(struct worker *w, int64_t limit_ms)
+static void drain(struct worker *w, int64_t limit_ms, const char *reason)
 {
     if (w->drain_since)
         return;
+    w->reason = reason;
     w->drain_since = mw_clock_ms();
     if (!w->drain_since)
         w->drain_since = 1;
@@ -435,17 +449,17 @@ static void drain_alone(struct worker *w)
     mw_io_close(&w->life);
     signal(SIGALRM, SIG_DFL);
     alarm((unsigned)(ms / 1000) + ALONE_SLACK_S);
-    drain(w, w->spec.graceful_timeout_ms);
+    drain(w, w->spec.graceful_timeout_ms, MW_PY_STOP_SIGNAL);
 }
 
 /* By this process's own decision: the supervisor is to put another one in its place. */
-static void drain_and_tell(struct worker *w, const char *why, int64_t limit_ms)
+static void drain_and_tell(struct worker *w, const char *why, int64_t limit_ms, const char *reason)
 {
     if (w->drain_since)
         return;
     if (w->control >= 0)
         (void)!tell(w, MW_CTL_RECYCLE, why);
-    drain(w, limit_ms);
+    drain(w, limit_ms, reason);
 }
 
 static void serve(struct worker *w, int fd)
@@ -482,7 +496,7 @@ static int read_control(struct worker *w)
             serve(w, fd);
             fd = -1;
         } else if (ctl.type == MW_CTL_DRAIN) {
-            drain(w, w->spec.graceful_timeout_ms);
+            drain(w, w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
         }
     }
     mw_io_close(&fd);
@@ -495,13 +509,16 @@ static void read_signals(struct worker *w)
     ssize_t n = read(w->signal_r, bytes, sizeof bytes);
 
     for (ssize_t i = 0; i < n; i++) {
-        if (bytes[i] == SIGUSR1)
-            drain_and_tell(w, "it got SIGUSR1", w->spec.graceful_timeout_ms);
+        if (bytes[i] == SIGHUP || bytes[i] == SIGUSR2)
+            w->runtime->signalled(bytes[i]);
+        else if (bytes[i] == SIGUSR1)
+            drain_and_tell(w, "it got SIGUSR1", w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
         else if (bytes[i] != WAKE)
-            drain_and_tell(w, "it was told to end by a signal", w->spec.shutdown_timeout_ms);
+            drain_and_tell(w, "it was told to end by a signal", w->spec.shutdown_timeout_ms,
+                           MW_PY_STOP_SIGNAL);
     }
     if (__atomic_load_n(&w->recycle, __ATOMIC_ACQUIRE) == RECYCLE_ASKED)
-        drain_and_tell(w, w->recycle_why, w->spec.graceful_timeout_ms);
+        drain_and_tell(w, w->recycle_why, w->spec.graceful_timeout_ms, MW_PY_STOP_RELOAD);
 }
 
 /* A claim on this worker is a request that is on its way. Without any connection it is one whose owner
@@ -552,7 +569,7 @@ static void leave(struct worker *w)
                "%u request%s still running after graceful-timeout; cut when the process ends",
                running, running == 1 ? " is" : "s are");
     mw_intake_stop(&w->intake);
-    w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms);
+    w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms, w->reason);
 }
 
 int main(void)

@@ -466,12 +466,23 @@ static enum mw_end fake_serve(struct mw_chan *c)
     return mw_chan_end(c, how);
 }
 
-static void fake_stop(uint64_t budget_ms)
+static void fake_signalled(int signum)
 {
+    char line[64];
+    int n = snprintf(line, sizeof line, "signal %d", signum);
+
+    fake.log(NULL, MW_LOG_INFO, line, (size_t)n);
+}
+
+static void fake_stop(uint64_t budget_ms, const char *reason)
+{
+    char line[64];
+    int n = snprintf(line, sizeof line, "fake runtime stopped: %s", reason);
+
     (void)budget_ms;
     if (flag("stop-hangs"))
         hang();
-    fake.log(NULL, MW_LOG_INFO, "fake runtime stopped", 20);
+    fake.log(NULL, MW_LOG_INFO, line, (size_t)n);
 }
 
 static void fake_dump(int fd)
@@ -488,5 +499,6 @@ const struct mw_py_runtime mw_py_runtime = {
     .stale = fake_stale,
     .serve = fake_serve,
     .stop = fake_stop,
+    .signalled = fake_signalled,
     .dump = fake_dump,
 };

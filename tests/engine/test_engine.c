@@ -613,7 +613,7 @@ static void test_output_20_text_streams(void **state)
     rig_serve(&m, rig_app("output.py"), "streams");
     const char *log = logged(&m);
     static const char expected[] =
-        "3 ab\n3 cprinted\n3 to stderr\n3 x\n3 y\n3 bytes\n"
+        "3 ab\n3 printed\n3 to stderr\n3 cx\n3 y\n3 bytes\n"
         "3 t\xc3\xa9xt \xe2\x82\xac\n3 sur?rogate\n3 crlf\n3 partial\n3 LLL";
     if (strncmp(log, expected, sizeof expected - 1) != 0)
         fail_msg("log is:\n%.400s", log);
@@ -771,7 +771,9 @@ static void test_environ_06_modules(void **state)
         {"__import__('apache').version", "(2, 4, 57)"},
         {"__import__('apache').description", "'Apache/2.4.57 (Test)'"},
         {"__import__('apache').maximum_processes, __import__('apache').threads_per_process",
-         "(3, 7)"},
+         "(4, 25)"},
+        {"__import__('apache').build_date, __import__('apache').mpm_name",
+         "('2024-01-01T00:00:00', 'event')"},
         {"__import__('sys').argv", "['mod_wsgi']"},
         {"__import__('sys').flags.utf8_mode", "1"},
         {"__import__('sys').stderr.encoding, __import__('sys').stdout.errors",
@@ -1642,7 +1644,7 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    rig_runtime()->stop(5000);
+    rig_runtime()->stop(5000, "");
     return 0;
 }
 

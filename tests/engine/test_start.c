@@ -101,7 +101,7 @@ static uint64_t stop(uint64_t budget_ms)
 {
     uint64_t before = mw_clock_ms();
 
-    rig_runtime()->stop(budget_ms);
+    rig_runtime()->stop(budget_ms, "");
     return mw_clock_ms() - before;
 }
 

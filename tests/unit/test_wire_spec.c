@@ -47,6 +47,10 @@ static void full_spec(struct mw_spec *s)
     s->server_root = "/etc/apache2";
     s->server_banner = "Apache/2.4.57 (Debian)";
     s->server_version = 0x020439;
+    s->server_built = "2023-04-13T03:26:51";
+    s->mpm_name = "event";
+    s->mpm_threads = 25;
+    s->mpm_processes = 16;
     s->log_level = 6;
     s->preload = preload;
     s->npreload = 2;
@@ -99,6 +103,10 @@ static void test_spec_01_everything_comes_back(void **state)
     assert_string_equal(d.server_root, "/etc/apache2");
     assert_string_equal(d.server_banner, s.server_banner);
     assert_int_equal(d.server_version, 0x020439);
+    assert_string_equal(d.server_built, s.server_built);
+    assert_string_equal(d.mpm_name, s.mpm_name);
+    assert_int_equal(d.mpm_threads, 25);
+    assert_int_equal(d.mpm_processes, 16);
     assert_int_equal(d.log_level, 6);
     assert_int_equal(d.npreload, 2);
     assert_str(d.preload[0].script, "/srv/a.wsgi");
