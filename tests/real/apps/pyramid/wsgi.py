@@ -96,8 +96,9 @@ def missing(request):
 
 
 def make():
+    sessions = SignedCookieSessionFactory("only for tests", reissue_time=1000)
     with Configurator(root_factory=lambda request: Node(),
-                      session_factory=SignedCookieSessionFactory("only for tests")) as config:
+                      session_factory=sessions) as config:
         config.add_route("where", "/where/{name:.*}")
         config.add_view(where, route_name="where", renderer="json")
         for view, renderer in ((count, "json"), (body, "json"), (stream, None), (file, None),
