@@ -7,10 +7,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "rig.h"
+#include "check.h"
 
 /* What a request of an application in client.py must lead to. */
-struct row {
+struct expected {
     const char *callable;
     const char *query;
     unsigned gone_at; /* the n-th question is answered with yes; 0: none */
@@ -21,7 +21,7 @@ struct row {
     const char *part;
 };
 
-static void check(const struct row *row)
+static void check(const struct expected *row)
 {
     struct chan_mem m;
 
@@ -66,29 +66,29 @@ static void test_client_01_hints_go_out_at_once_and_in_order(void **state)
 static void test_client_02_hints_that_say_nothing_or_come_too_late(void **state)
 {
     (void)state;
-    check(&(struct row){
+    check(&(struct expected){
         .callable = "no_hints", .body = "none", .events = "head data+:4 end:complete ", .log = ""});
-    check(
-        &(struct row){.callable = "late_hints",
-                      .body = "begun late",
-                      .events = "head data:6 log data+:4 end:complete ",
-                      .log = "7 WSGI0539: early hints came after the response had begun; they are "
-                             "dropped\n"});
+    check(&(struct expected){
+        .callable = "late_hints",
+        .body = "begun late",
+        .events = "head data:6 log data+:4 end:complete ",
+        .log = "7 WSGI0539: early hints came after the response had begun; they are "
+               "dropped\n"});
 }
 
 static void test_client_03_wrong_hints_raise_and_nothing_is_sent(void **state)
 {
     (void)state;
-    check(&(struct row){.callable = "wrong_hints",
-                        .body = "checked",
-                        .events = "head data+:7 end:complete ",
-                        .log = ""});
-    check(&(struct row){.callable = "shrinking_hints", .body = "survived", .log = ""});
-    check(&(struct row){.callable = "raising_hints",
-                        .end = MW_END_FAILED,
-                        .body = "",
-                        .events = NULL,
-                        .part = "WSGI0174: ValueError raised by the application"});
+    check(&(struct expected){.callable = "wrong_hints",
+                             .body = "checked",
+                             .events = "head data+:7 end:complete ",
+                             .log = ""});
+    check(&(struct expected){.callable = "shrinking_hints", .body = "survived", .log = ""});
+    check(&(struct expected){.callable = "raising_hints",
+                             .end = MW_END_FAILED,
+                             .body = "",
+                             .events = NULL,
+                             .part = "WSGI0174: ValueError raised by the application"});
 }
 
 static void test_client_04_hints_are_limited(void **state)
@@ -123,19 +123,20 @@ static void test_client_05_hints_for_nobody(void **state)
 static void test_client_06_after_the_request(void **state)
 {
     (void)state;
-    check(&(struct row){.callable = "keep", .body = "kept", .log = ""});
-    check(&(struct row){.callable = "use_kept",
-                        .body = "wsgi.early_hints was called after its request had ended; True",
-                        .log = ""});
+    check(&(struct expected){.callable = "keep", .body = "kept", .log = ""});
+    check(
+        &(struct expected){.callable = "use_kept",
+                           .body = "wsgi.early_hints was called after its request had ended; True",
+                           .log = ""});
 }
 
 static void test_client_07_a_client_that_is_there(void **state)
 {
     (void)state;
-    check(&(struct row){.callable = "ask",
-                        .body = "False False",
-                        .events = "gone gone head data+:11 end:complete ",
-                        .log = ""});
+    check(&(struct expected){.callable = "ask",
+                             .body = "False False",
+                             .events = "gone gone head data+:11 end:complete ",
+                             .log = ""});
 }
 
 /* Two threads use Python here, so that the channel cannot tell who has the GIL. */
@@ -157,7 +158,7 @@ static void test_client_08_any_thread_may_ask(void **state)
 /* However the application gives up: the client has left, that is no error, and it is said once. */
 static void test_client_09_giving_up_is_no_error(void **state)
 {
-    static const struct row rows[] = {
+    static const struct expected rows[] = {
         {"ask_then", "nothing", 2, MW_END_ABORTED, "", "gone gone log end:aborted ", NULL, LEFT},
         {"ask_then", "answer", 2, MW_END_ABORTED, "", "gone gone head log end:aborted ", NULL,
          LEFT},
@@ -176,40 +177,28 @@ static void test_client_09_giving_up_is_no_error(void **state)
 static void test_client_10_a_fault_is_one_even_if_nobody_is_there(void **state)
 {
     (void)state;
-    check(&(struct row){.callable = "ask_then",
-                        .query = "fail",
-                        .gone_at = 2,
-                        .end = MW_END_FAILED,
-                        .body = "",
-                        .part = "KeyError: 'marker-fault'"});
+    check(&(struct expected){.callable = "ask_then",
+                             .query = "fail",
+                             .gone_at = 2,
+                             .end = MW_END_FAILED,
+                             .body = "",
+                             .part = "KeyError: 'marker-fault'"});
 }
 
 static void test_client_11_the_iterable_is_closed(void **state)
 {
     (void)state;
-    check(&(struct row){.callable = "blocks",
-                        .gone_at = 3,
-                        .end = MW_END_ABORTED,
-                        .body = "blockblock",
-                        .events = "gone head data:5 gone data:5 gone log log log end:aborted ",
-                        .part = "heard at 3\n" LEFT});
-    check(&(struct row){.callable = "blocks",
-                        .gone_at = 3,
-                        .end = MW_END_ABORTED,
-                        .body = "blockblock",
-                        .part = "closed after 3\n"});
-}
-
-static int start(void **state)
-{
-    struct mw_py_config cfg = rig_config();
-    char why[1024] = "";
-
-    (void)state;
-    if (rig_runtime()->start(&cfg, why, sizeof why) == 0)
-        return 0;
-    fprintf(stderr, "%s\n", why);
-    return -1;
+    check(&(struct expected){.callable = "blocks",
+                             .gone_at = 3,
+                             .end = MW_END_ABORTED,
+                             .body = "blockblock",
+                             .events = "gone head data:5 gone data:5 gone log log log end:aborted ",
+                             .part = "heard at 3\n" LEFT});
+    check(&(struct expected){.callable = "blocks",
+                             .gone_at = 3,
+                             .end = MW_END_ABORTED,
+                             .body = "blockblock",
+                             .part = "closed after 3\n"});
 }
 
 int main(void)
@@ -228,5 +217,5 @@ int main(void)
         cmocka_unit_test(test_client_11_the_iterable_is_closed),
     };
 
-    return cmocka_run_group_tests_name("client", tests, start, NULL);
+    return cmocka_run_group_tests_name("client", tests, rig_start, NULL);
 }
