@@ -2,6 +2,7 @@
 work, because a group with one application runs it in the main interpreter."""
 
 import os
+import shutil
 from importlib.util import find_spec
 
 import pytest
@@ -72,19 +73,39 @@ def test_85_04_loaded_again_with_a_new_script(site):
             assert browser.get("/" + page).status == 200
 
 
-def test_85_05_second_application_of_a_group_is_a_sub_interpreter(own_httpd):
-    """The first keeps the main interpreter and its extensions whatever the second does."""
-    app = os.path.join(APPS, "native", "wsgi.py")
+@pytest.fixture
+def two(own_httpd):
+    """A server with one group of two applications."""
     httpd = own_httpd.make(main="WSGIDaemonProcess two processes=1 threads=3\nWSGIProcessGroup two\n",
                            vhosts={"a": "WSGIScriptAlias /one @dir@/tmp/one.py\n"
                                         "WSGIScriptAlias /two @dir@/tmp/two.py\n"})
     for name in ("one.py", "two.py"):
-        with open(app, encoding="utf-8") as f, open(httpd.path("tmp", name), "w", encoding="utf-8") as to:
-            to.write(f.read())
+        shutil.copyfile(os.path.join(APPS, "native", "wsgi.py"), httpd.path("tmp", name))
         os.chmod(httpd.path("tmp", name), 0o644)
-    httpd.start()
-    assert client.fetch(httpd.port(), "/one/where").json()["interpreter"] == 0
-    assert client.fetch(httpd.port(), "/two/where").json()["interpreter"] != 0
+    return httpd.start()
+
+
+def test_85_05_second_application_of_a_group_is_in_a_sub_interpreter(two):
+    """The first keeps the main interpreter whatever the second does."""
+    assert client.fetch(two.port(), "/one/where").json()["interpreter"] == 0
+    assert client.fetch(two.port(), "/two/where").json()["interpreter"] != 0
     for page in ("callback", "sqlite"):
-        assert client.fetch(httpd.port(), "/one/" + page).status == 200
-    assert client.fetch(httpd.port(), "/two/sqlite").status == 200
+        assert client.fetch(two.port(), "/one/" + page).status == 200
+    assert client.fetch(two.port(), "/two/sqlite").status == 200
+
+
+@pytest.mark.parametrize("page", ("numpy", "lxml", "cryptography"))
+def test_85_06_extension_that_cannot_be_there_is_explained(two, page):
+    """One process loads it once; the second application is told which setting helps, and it does."""
+    needs(page)
+    two.log.allow("WSGI0174: ImportError", "WSGI0538", traceback=True)
+    assert client.fetch(two.port(), "/one/" + page).status == 200
+    assert client.fetch(two.port(), "/two/" + page).status == 500
+    line = two.log.wait("WSGI0538", since=0, log="a.log")
+    assert "|/two'" in line.text and "one such application in each process group" in line.text
+    assert client.fetch(two.port(), "/one/" + page).status == 200
+    two.main += "WSGIDaemonProcess other\n"
+    two.vhosts["a"].text += "<Location /two>\nWSGIProcessGroup other\n</Location>\n"
+    two.write_config()
+    two.graceful()
+    wait.until(lambda: client.fetch(two.port(), "/two/" + page).status == 200, 10, "the advice to help")
