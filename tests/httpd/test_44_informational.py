@@ -180,7 +180,7 @@ def test_informational_15_http_2(app):
 def test_informational_16_behind_a_proxy(own_httpd, mode, notes):
     httpd = own_httpd(main="WSGIDaemonProcess g\n", modules=("proxy", "proxy_http"), vhosts={
         "front": "ProxyPass / http://127.0.0.1:@port:back@/\n",
-        "back": "WSGIScriptAlias /hints @apps@/hints/wsgi.py\n" + "WSGIProcessGroup g\n" * (mode == "daemon")})
+        "back": "KeepAlive Off\nWSGIScriptAlias /hints @apps@/hints/wsgi.py\n" + "WSGIProcessGroup g\n" * (mode == "daemon")})
     notes.folder = httpd.path("tmp")
     with httpd.conn("front") as conn:
         conn.request("GET", f"/hints?way=wait&key={notes.key}")
