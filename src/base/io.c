@@ -29,7 +29,9 @@
 #define MSG_CMSG_CLOEXEC 0
 #endif
 
-#define FDS_PER_MESSAGE 4 /* room for more than the one allowed, so that a surplus is seen */
+/* Room for as many as the kernel passes at once (SCM_MAX_FD): it closes those without room itself, and
+ * lets them linger. */
+#define FDS_PER_MESSAGE 253
 
 /* The code for a failed call; MW_EAGAIN where the call would have had to wait. */
 static int code_of_errno(void)
@@ -237,7 +239,7 @@ static unsigned take_fds(struct msghdr *mh, int *fd_r)
             if (count++ == 0)
                 *fd_r = fd;
             else
-                mw_io_close(&fd);
+                mw_io_close_given(&fd);
         }
     }
     return count;
@@ -265,7 +267,7 @@ ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r)
     unsigned nfds = take_fds(&mh, pass_r);
     /* An empty message cannot be told from the end, and nobody of ours sends one. */
     if (rc == 0 || nfds > 1 || mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-        mw_io_close(pass_r);
+        mw_io_close_given(pass_r);
         return rc == 0 ? MW_ECLOSED : MW_EPROTO;
     }
     if (MSG_CMSG_CLOEXEC == 0 && *pass_r >= 0)
@@ -307,6 +309,28 @@ void mw_io_close(int *fd)
         close(*fd); /* not repeated on EINTR: the descriptor is gone and may be somebody else's */
     *fd = -1;
     errno = saved;
+}
+
+void mw_io_close_given(int *fd)
+{
+    static const struct linger none = {0};
+    int saved = errno;
+
+    if (*fd >= 0)
+        (void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    errno = saved;
+    mw_io_close(fd);
+}
+
+int mw_io_is_local_stream(int fd)
+{
+    int domain = 0, type = 0;
+    socklen_t n = sizeof domain;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_UNIX)
+        return 0;
+    n = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
 }
 
 #ifdef MFD_ALLOW_SEALING

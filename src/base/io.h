@@ -31,13 +31,17 @@ int mw_io_is_hung_up(int fd);
 MW_MUST_CHECK int mw_io_send_msg(int fd, const void *msg, size_t n, int pass);
 
 /* One whole message; *pass_r gets the descriptor or -1. More than one descriptor, or a cut message:
- * all closed, MW_EPROTO. Never waits: MW_EAGAIN. Returns the message's length. */
+ * all closed (mw_io_close_given), MW_EPROTO. Never waits: MW_EAGAIN. Returns the message's length. */
 MW_MUST_CHECK ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r);
 
 MW_MUST_CHECK int mw_io_socketpair(int type, int fd_r[2]); /* AF_UNIX, SOCK_CLOEXEC */
 MW_MUST_CHECK int mw_io_pipe(int fd_r[2]);                 /* O_CLOEXEC */
 MW_MUST_CHECK int mw_io_nonblock(int fd, int on);
 void mw_io_close(int *fd); /* if >= 0: close and set to -1; keeps errno */
+/* The same for a descriptor that another process chose: a socket is kept from lingering, which would make
+ * close wait as long as that process wanted. */
+void mw_io_close_given(int *fd);
+int mw_io_is_local_stream(int fd); /* a SOCK_STREAM socket of AF_UNIX */
 
 /* Anonymous shared memory of n bytes with a name for /proc/PID/fd; memfd_create, or an unlinked
  * POSIX shared memory object where there is none. */

@@ -5,8 +5,6 @@
  */
 #include "child.h"
 
-#include <sys/socket.h>
-
 #include "io.h"
 
 static int serve(struct mw_child *ch, int fd)
@@ -67,27 +65,6 @@ static enum mw_handover_result pass_on(struct mw_child *ch, int fd)
     return MW_HANDED;
 }
 
-/* A descriptor whose close could wait (a TCP socket that lingers, a file on a slow file system) has no
- * business here; what can be told by asking the kernel about sockets is asked. */
-static int is_local_stream(int fd)
-{
-    int domain = 0, type = 0;
-    socklen_t n = sizeof domain;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_UNIX)
-        return 0;
-    n = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
-}
-
-static void close_unwanted(int *fd)
-{
-    static const struct linger none = {0};
-    if (*fd >= 0)
-        (void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    mw_io_close(fd);
-}
-
 int mw_handover_receive(struct mw_children *cs, int fd, enum mw_handover_result *res_r,
                         const char **why_r)
 {
@@ -103,7 +80,7 @@ int mw_handover_receive(struct mw_children *cs, int fd, enum mw_handover_result 
         return n == MW_EPROTO ? 0 : (int)n;
     if (mw_ctl_decode(&ctl, msg, (size_t)n) || ctl.type != MW_CTL_CONNECT) {
         *why_r = "it is no request for a connection";
-    } else if (pass < 0 || !is_local_stream(pass)) {
+    } else if (pass < 0 || !mw_io_is_local_stream(pass)) {
         *why_r = "it carries no local stream socket";
     } else if (!(ch = mw_child_at(cs, ctl.group, ctl.slot))) {
         *why_r = "there is no such worker";
@@ -113,6 +90,6 @@ int mw_handover_receive(struct mw_children *cs, int fd, enum mw_handover_result 
             *res_r = pass_on(ch, pass);
     }
     if (*res_r != MW_HANDED)
-        close_unwanted(&pass);
+        mw_io_close_given(&pass);
     return 0;
 }

@@ -26,6 +26,7 @@
 
 #define HANDOVERS_AT_ONCE 64     /* messages of httpd's children per turn of the loop */
 #define MESSAGES_AT_ONCE 4       /* of one worker per turn */
+#define UNREAD_MAX 1024          /* of one worker, when its socket is closed; more than fit */
 #define FOREIGN_CHECK_MS 100     /* how often a process that is not our child is looked at */
 #define COMPLAINTS_EVERY_MS 1000 /* at most one line about bad messages in this time */
 
@@ -212,21 +213,24 @@ static void keep_reason(struct mw_child *ch, struct mw_str text)
     ch->why[n] = '\0';
 }
 
-/* The process is gone, but why it could not start may still be unread. */
-static void last_words(struct mw_child *ch)
+/* Take what is unread, then close: why the process could not start may be there, and descriptors that
+ * the kernel would otherwise close as the sender left them, lingering. */
+static void hang_up(struct mw_child *ch)
 {
     uint8_t msg[MW_CTL_MAX];
     struct mw_ctl ctl;
     int pass = -1;
 
-    for (int i = 0; i < MESSAGES_AT_ONCE && ch->control >= 0; i++) {
+    for (int i = 0; i < UNREAD_MAX && ch->control >= 0; i++) {
         ssize_t n = mw_io_recv_msg(ch->control, msg, sizeof msg, &pass);
-        mw_io_close(&pass);
-        if (n < 0)
-            return;
-        if (!mw_ctl_decode(&ctl, msg, (size_t)n) && ctl.type == MW_CTL_FAILED)
+        mw_io_close_given(&pass);
+        if (n == MW_EAGAIN || n == MW_EIO)
+            break;
+        if (n > 0 && !ch->pol.ready_at && !mw_ctl_decode(&ctl, msg, (size_t)n) &&
+            ctl.type == MW_CTL_FAILED)
             keep_reason(ch, ctl.text);
     }
+    mw_io_close(&ch->control);
 }
 
 static void exited(struct supervisor *s, struct mw_child *ch, int status)
@@ -235,11 +239,9 @@ static void exited(struct supervisor *s, struct mw_child *ch, int status)
     struct mw_policy_limits lim = limits_of(s, ch);
     pid_t pid = ch->pid;
 
-    if (!before.ready_at)
-        last_words(ch);
+    hang_up(ch);
     mw_board_empty(group_of(s, ch)->board, ch->slot);
     ch->pid = 0;
-    mw_io_close(&ch->control);
     mw_handover_drop(ch);
     enum mw_policy_act act = mw_policy_step(&ch->pol, &lim, MW_EV_EXITED, mw_clock_ms());
     log_exit(s, ch, &before, pid, status);
@@ -298,13 +300,13 @@ static int read_worker(struct supervisor *s, struct mw_child *ch)
     if (n == MW_ECLOSED || n == MW_EIO) {
         /* Its process is ending, and SIGCHLD is about to say how; or it lives on and cannot be reached,
          * which must not last. The kill does not change the status of a process that is ending. */
-        mw_io_close(&ch->control);
+        hang_up(ch);
         if (ch->pol.state == MW_POL_STARTING || ch->pol.state == MW_POL_READY)
             step(s, ch, MW_EV_HOSTILE);
         return 0;
     }
     int bad = n < 0 || pass >= 0 || mw_ctl_decode(&ctl, msg, (size_t)n);
-    mw_io_close(&pass);
+    mw_io_close_given(&pass);
     if (bad)
         carry_out(s, ch, MW_ACT_REFUSE);
     else

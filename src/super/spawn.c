@@ -52,9 +52,6 @@ static int spec_file(const struct mw_spec *spec, int *fd_r)
     }
     if (lseek(*fd_r, 0, SEEK_SET) < 0)
         rv = MW_EIO;
-#ifdef F_ADD_SEALS
-    (void)fcntl(*fd_r, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-#endif
 out:
     if (rv)
         mw_io_close(fd_r);

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include "clock.h"
 #include "io.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -47,22 +49,26 @@ void mw_intake_fini(struct mw_intake *in)
     mw_io_close(&in->stop_w);
 }
 
-static int is_local_stream(int fd)
-{
-    int domain = 0, type = 0;
-    socklen_t n = sizeof domain;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) || domain != AF_UNIX)
-        return 0;
-    n = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
-}
-
+/* A process that the application forked may hold a copy of the connection: closing ours is not enough for
+ * the child to see the end. */
 static void destroy(struct mw_conn *c)
 {
+    shutdown(c->link.fd, SHUT_RDWR);
     mw_chan_sock_fini(&c->sock);
     mw_link_fini(&c->link);
     free(c);
+}
+
+/* Sent at once, once for many requests: a child that has not got it when this process dies knows that its
+ * request was not read. A new connection has room for it; one that has not is not waited for. */
+static int greet(int fd, const struct mw_hello *hello)
+{
+    uint8_t bytes[MW_FRAME_HDR + MW_HELLO_SIZE];
+    struct iovec iov = {bytes, sizeof bytes};
+
+    mw_frame_header(bytes, MW_F_HELLO, MW_HELLO_SIZE);
+    mw_hello_encode(bytes + MW_FRAME_HDR, hello);
+    return mw_io_send_all(fd, &iov, 1, mw_clock_ms());
 }
 
 int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_board *board,
@@ -70,7 +76,7 @@ int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_bo
 {
     struct epoll_event ev = {.events = EVENTS};
     struct mw_conn *c = NULL;
-    int rv = is_local_stream(fd) ? 0 : MW_EINVAL;
+    int rv = mw_io_is_local_stream(fd) ? 0 : MW_EINVAL;
 
     if (rv == 0 && mw_intake_conns(in) >= MW_INTAKE_CONNS_MAX)
         rv = MW_ELIMIT;
@@ -78,28 +84,23 @@ int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_bo
         rv = mw_io_nonblock(fd, 0); /* the link waits in its calls */
     if (rv == 0 && !(c = malloc(sizeof *c)))
         rv = MW_ENOMEM;
+    if (rv == 0)
+        rv = greet(fd, hello);
     if (rv) {
+        free(c);
         mw_io_close(&fd);
         return rv;
     }
     c->turns = 0;
     mw_link_init(&c->link, fd, timeout_ms);
     mw_chan_sock_init(&c->sock, &c->link, board, slot);
-    /* Sent at once, once for many requests: a child that has not got it when this process dies knows
-     * that its request was not read. */
-    rv = mw_link_put_hello(&c->link, hello);
-    if (rv == 0)
-        rv = mw_link_flush(&c->link);
-    if (rv == 0) {
-        ev.data.ptr = c;
-        __atomic_add_fetch(&in->conns, 1, __ATOMIC_RELAXED);
-        if (epoll_ctl(in->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
-            return 0;
-        __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
-        rv = MW_EIO;
-    }
+    ev.data.ptr = c;
+    __atomic_add_fetch(&in->conns, 1, __ATOMIC_RELAXED);
+    if (epoll_ctl(in->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+        return 0;
+    __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
     destroy(c);
-    return rv;
+    return MW_EIO;
 }
 
 int mw_intake_next(struct mw_intake *in, struct mw_conn **out)

@@ -28,8 +28,8 @@ struct mw_intake {
 MW_MUST_CHECK int mw_intake_init(struct mw_intake *in);
 void mw_intake_fini(struct mw_intake *in); /* no thread may be in mw_intake_next */
 
-/* Takes fd, on failure too. HELLO goes out with the first answer. MW_EINVAL: no local stream socket;
- * MW_ELIMIT; MW_ENOMEM; MW_EIO. */
+/* Takes fd, on failure too. Sends HELLO; never waits. MW_EINVAL: no local stream socket; MW_ETIMEOUT: no
+ * room for HELLO; MW_ECLOSED; MW_ELIMIT; MW_ENOMEM; MW_EIO. */
 MW_MUST_CHECK int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms,
                                 struct mw_board *board, unsigned slot,
                                 const struct mw_hello *hello);

@@ -471,7 +471,7 @@ static void serve(struct worker *w, int fd)
     int64_t timeout = w->spec.socket_timeout_ms > 0 ? w->spec.socket_timeout_ms : SOCKET_TIMEOUT_MS;
     int rv = mw_intake_add(&w->intake, fd, timeout, w->board, w->slot, &hello);
 
-    if (rv)
+    if (rv && rv != MW_ECLOSED) /* which is the ordinary end of a child */
         mw_log(MW_LOG_ERR, "WSGI0579", "a connection from an httpd child was refused: %s",
                mw_err_text(rv));
 }
@@ -578,7 +578,7 @@ int main(void)
 
     signal(SIGPIPE, SIG_IGN);
     if (start_up(&w))
-        return 1;
+        _exit(1); /* Python may run: no destructor here either */
     work(&w);
     leave(&w);
     /* No destructor, no finaliser: what must be flushed has been. */

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 
 #include "buf.h"
 #include "ctl.h"
+#include "io.h"
 #include "log.h"
 #include "py.h"
 
@@ -373,6 +375,50 @@ static enum mw_end close_control(struct mw_chan *c)
     return text(c, "closed");
 }
 
+/* One end of a connection with much still to be sent, which lingers. The other end is with a process of
+ * its own, *holder_r, which never reads. */
+static int lingering_socket(pid_t *holder_r)
+{
+    static const struct linger longer = {.l_onoff = 1, .l_linger = 30};
+    static const char junk[65536];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int l = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (bind(l, (struct sockaddr *)&at, n) || listen(l, 1) ||
+        getsockname(l, (struct sockaddr *)&at, &n) || connect(fd, (struct sockaddr *)&at, n) ||
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &longer, sizeof longer))
+        abort();
+    *holder_r = fork();
+    if (*holder_r == 0) {
+        dup2(l, MW_WFD_FIRST);
+        mw_io_close_from(MW_WFD_FIRST + 1);
+        for (;;)
+            pause();
+    }
+    close(l);
+    while (send(fd, junk, sizeof junk, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+    return fd;
+}
+
+/* When this process is gone, nobody has the socket but the supervisor. */
+static enum mw_end pass_lingering(struct mw_chan *c)
+{
+    char say[32];
+    pid_t holder;
+    int fd = lingering_socket(&holder);
+
+    snprintf(say, sizeof say, "%ld", (long)holder);
+    enum mw_end how = text(c, say);
+    (void)!mw_io_send_msg(MW_WFD_CONTROL, "?", 1, strstr(c->req->script.p, "unread") ? -1 : fd);
+    for (int i = 0; i < 3; i++)
+        (void)!mw_io_send_msg(MW_WFD_CONTROL, "?", 1, fd);
+    close(fd);
+    return how;
+}
+
 static const struct {
     const char *name;
     enum mw_end (*fn)(struct mw_chan *c);
@@ -399,6 +445,7 @@ static const struct {
     {"send-ready", send_ready},
     {"flood", flood},
     {"close-control", close_control},
+    {"pass-lingering", pass_lingering},
 };
 
 /* -- the table -- */

@@ -1235,6 +1235,79 @@ static void test_daemon_65_a_stale_incarnation_is_refused(void **state)
     rig_stop(&r);
 }
 
+/* Wait until the worker has the connection. */
+static void expect_greeting(struct mw_link *l)
+{
+    assert_int_equal(mw_io_wait(l->fd, POLLIN, mw_clock_deadline((uint64_t)(5000 * rig_slow()))), 0);
+}
+
+/* A descriptor whose last close waits must not be one that the supervisor closes. */
+static void test_daemon_66_a_passed_socket_does_not_stop_the_supervisor(void **state)
+{
+    static const char *const scripts[] = {"/srv/read.wsgi", "/srv/unread.wsgi"};
+    struct mw_claim claim;
+    struct mw_link l;
+    struct answer a;
+    struct rig r;
+
+    (void)state;
+    for (size_t i = 0; i < MW_ARRAY_LEN(scripts); i++) {
+        rig_init(&r, fake());
+        rig_start_ready(&r);
+        pid_t pid = rig_pid(&r);
+        rig_claim(&r, 0, &claim);
+        rig_connect(&r, 0, &claim, &l);
+        expect_greeting(&l);
+        /* It finds the messages when the worker has let go of the socket. */
+        assert_int_equal(kill(r.super, SIGSTOP), 0);
+        rig_talk(&l, &(struct ask){.callable = "pass-lingering", .script = scripts[i]}, &a);
+        assert_int_equal(a.end, MW_END_COMPLETE);
+        mw_link_fini(&l);
+        mw_board_release(r.groups[0].board, &claim);
+        pid_t holder = (pid_t)strtol(a.body, NULL, 10);
+        answer_fini(&a);
+        poll(NULL, 0, 200);
+        assert_int_equal(kill(r.super, SIGCONT), 0);
+        uint64_t start = mw_clock_ms();
+        while (rig_count(&r, MW_SLOT_READY) == 0 || rig_pid(&r) == pid) {
+            if (mw_clock_ms() - start > (uint64_t)(5000 * rig_slow()))
+                fail_msg("%s: the supervisor hangs\n%s", scripts[i], rig_log(&r));
+            poll(NULL, 0, 5);
+        }
+        expect_hello(&r);
+        assert_int_equal(kill(holder, SIGKILL), 0);
+        assert_int_equal(waitpid(holder, NULL, 0), holder); /* its parent is dead: it is ours now */
+        rig_stop(&r);
+    }
+}
+
+/* The worker's main thread greets each connection, and must not wait for one that takes no greeting. */
+static void test_daemon_67_a_full_connection_does_not_stop_a_worker(void **state)
+{
+    uint8_t msg[MW_CTL_MAX];
+    struct mw_claim claim;
+    char junk[4096] = "";
+    struct rig r;
+    int pair[2];
+
+    (void)state;
+    rig_init(&r, fake());
+    rig_start_ready(&r);
+    rig_claim(&r, 0, &claim);
+    assert_int_equal(mw_io_socketpair(SOCK_STREAM, pair), 0);
+    while (send(pair[1], junk, sizeof junk, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        ;
+    rig_hand_over(&r, msg, connect_message(msg, 0, claim.slot, claim.incarnation), pair[1]);
+    close(pair[1]);
+    mw_board_release(r.groups[0].board, &claim);
+    uint64_t start = mw_clock_ms();
+    expect_hello(&r);
+    assert_true(mw_clock_ms() - start < 5000 * rig_slow());
+    expect_closed(pair[0]);
+    close(pair[0]);
+    rig_stop(&r);
+}
+
 /* -- ends -- */
 
 static void test_daemon_70_an_end_in_the_middle_of_a_start(void **state)
@@ -1398,6 +1471,8 @@ int main(void)
         T(test_daemon_63_random_bytes),
         T(test_daemon_64_a_worker_that_attacks_its_supervisor_is_killed),
         T(test_daemon_65_a_stale_incarnation_is_refused),
+        T(test_daemon_66_a_passed_socket_does_not_stop_the_supervisor),
+        T(test_daemon_67_a_full_connection_does_not_stop_a_worker),
         T(test_daemon_70_an_end_in_the_middle_of_a_start),
         T(test_daemon_71_sigterm_ends_it_too),
         T(test_daemon_72_the_end_lets_requests_finish),
