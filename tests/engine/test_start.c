@@ -558,6 +558,69 @@ IN_CHILD(test_stop_08_from_the_thread_that_started)
     EXPECT(stop(1000) < 2000); /* twice does no harm */
 }
 
+IN_CHILD(test_stop_09_applications_are_told_why)
+{
+    struct mw_py_config cfg = rig_config();
+
+    start_well(&cfg);
+    serve("module.py", "subscribe_shutdown", "one");
+    serve("module.py", "subscribe_shutdown", "two");
+    serve("ending.py", "functions", "one");
+    serve("module.py", "thread_until_stopped", "three");
+    rig_runtime()->stop(10000, MW_PY_STOP_RELOAD);
+    EXPECT_HAS(rig_log(), "3 group two process_stopping [('shutdown_reason', 'script_reload')]\n");
+    EXPECT_HAS(rig_log(), "3 the thread was told\n");
+    const char *told = strstr(rig_log(), "3 group one process_stopping ");
+    EXPECT(told && strstr(told, "3 atexit in 'one'\n")); /* first of all */
+    rig_log_clear();
+    stop(1000);
+    EXPECT_IS(rig_log(), "");
+}
+
+IN_CHILD(test_stop_10_unfinished_lines_of_all_threads)
+{
+    struct mw_py_config cfg = rig_config();
+
+    start_well(&cfg);
+    serve("ending.py", "unfinished_lines_of_threads", "");
+    EXPECT_IS(rig_log(), "");
+    stop(5000);
+    EXPECT_HAS(rig_log(), "3 thread 0 on stdout\n");
+    EXPECT_HAS(rig_log(), "3 thread 1 on stdout\n");
+    EXPECT_HAS(rig_log(), "3 thread 0 on stderr\n");
+    EXPECT_HAS(rig_log(), "3 thread 1 on stderr\n");
+    EXPECT_HAS(rig_log(), "3 from atexit\n");
+}
+
+/* -- signals -- */
+
+static void wait_for_log(const char *part)
+{
+    for (int i = 0; i < 1000 && !strstr(rig_log(), part); i++)
+        usleep(5000);
+    EXPECT_HAS(rig_log(), part);
+}
+
+IN_CHILD(test_signal_01_subscribers_of_each_interpreter)
+{
+    struct mw_py_config cfg = rig_config();
+
+    cfg.process_group = "daemons";
+    start_well(&cfg);
+    EXPECT_IS(ask("", 0, "__import__('mod_wsgi').process_group"), "'daemons'");
+    serve("module.py", "subscribe_signals", "one");
+    serve("module.py", "subscribe_signals", "two");
+    rig_runtime()->signalled(SIGHUP);
+    wait_for_log("3 group two process_signal [('signame', 'SIGHUP'), ('signum', 1)]\n"
+                 "3 group two process_signal");
+    EXPECT_HAS(rig_log(), "3 group one process_signal [('signame', 'SIGHUP'), ('signum', 1)]\n"
+                          "3 group one process_signal");
+    rig_log_clear();
+    rig_runtime()->signalled(SIGUSR2);
+    wait_for_log("3 group two process_signal [('signame', 'SIGUSR2'), ('signum', 12)]\n");
+    stop(5000);
+}
+
 /* -- interpreters that cannot be made -- */
 
 IN_CHILD(test_interp_01_failure_leaves_the_others_alone)
@@ -698,6 +761,9 @@ int main(void)
         cmocka_unit_test(test_stop_06_executors_are_told_to_end),
         cmocka_unit_test(test_stop_07_last_line_without_newline),
         cmocka_unit_test(test_stop_08_from_the_thread_that_started),
+        cmocka_unit_test(test_stop_09_applications_are_told_why),
+        cmocka_unit_test(test_stop_10_unfinished_lines_of_all_threads),
+        cmocka_unit_test(test_signal_01_subscribers_of_each_interpreter),
         cmocka_unit_test(test_interp_01_failure_leaves_the_others_alone),
         cmocka_unit_test(test_fork_01_child_leaves_the_request_alone),
         cmocka_unit_test(test_log_01_background_threads),

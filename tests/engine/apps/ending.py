@@ -76,3 +76,19 @@ def background(environ, start_response):
     thread.start()
     thread.join()
     return answer(start_response)
+
+
+def unfinished_lines_of_threads(environ, start_response):
+    """One thread that has ended, one that waits for ever."""
+    def run(number):
+        print("thread", number, end=" on stdout")
+        sys.stderr.write(f"thread {number} on stderr")
+        written.release()
+        if number:
+            threading.Event().wait()
+    written = threading.Semaphore(0)
+    for number in range(2):
+        threading.Thread(target=run, args=(number,), daemon=True).start()
+        written.acquire()
+    atexit.register(sys.stdout.write, "from atexit")
+    return answer(start_response)
