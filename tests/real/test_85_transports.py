@@ -153,3 +153,16 @@ def test_85_07_compressed_both_ways(site, mode):
             more = [("Transfer-Encoding", "chunked")] * coded
             rsp = conn.get("/prefix/raw", fields + more, "PUT", client.chunked(body, 999) if coded else body)
             assert rsp.json() == {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def test_85_08_body_that_the_filter_refuses(site, mode):
+    """mod_deflate inflates no more than 200 to 1; the application is told of that, not of some other error."""
+    site.log.allow("AH02649", "ERROR in app: Exception on /raw", traceback=True)
+    since = site.log.mark()
+    with client.Conn(site.port(mode + "-packed")) as conn:
+        fields = HOST + [("Content-Encoding", "gzip"), ("Content-Type", "text/plain")]
+        rsp = conn.get("/prefix/raw", fields, "PUT", gzip.compress(b"the same words\n" * 100_000))
+        assert rsp.status == 500 and rsp.json() == {"failed": "OSError"}
+    line = site.log.wait("OSError: mod_wsgi request data read error", since, f"{mode}-packed.log")
+    assert line.text.split("read error: ")[1] in ("Invalid argument",
+                                                  "the body is malformed or could not be decoded")
