@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
+#undef stop /* a macro of cmocka 2 */
 
 void check_row(const char *script, const struct row *row)
 {

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#undef stop /* a macro of cmocka 2 */
 
 #include "clock.h"
 #include "rig.h"

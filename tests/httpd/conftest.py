@@ -1,6 +1,7 @@
 """Fixtures of the tests against a real httpd. See harness/ for what they are made of.
 
     MW_BUILD=DIR   build to test (default: build/ of the tree)    MPM=event|worker|prefork
+    MW_PYTHON_HOME=DIR  virtual environment of the Python to test, where it is not the build's default
     MW_SLOW=N      stretch every deadline                         MW_KEEP=1  keep the servers' folders
     --repeat N     run each test N times
 """

@@ -79,7 +79,7 @@ def test_interpreter_01_defaults(plain, mode, path):
     assert (state["utf8"], state["encoding"]) == (1, "utf-8")
     assert state["interval"] == pytest.approx(0.005)
     assert state["eggs"] is None
-    assert state["version"] == list(sys.version_info[:2])
+    assert state["version"] == list(pythons.default())
 
 
 @pytest.mark.parametrize("path", ["/main", "/sub"])

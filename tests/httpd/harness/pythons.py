@@ -23,6 +23,12 @@ def runtimes(folder=None):
     return sorted((m[1] for m in names if m), key=lambda v: int(v[2:]))
 
 
+def default():
+    """(major, minor) of the Python that the servers have when their configuration names none."""
+    version = server.home_says("version") if server.HOME else None
+    return tuple(map(int, version.split(".")[:2])) if version else sys.version_info[:2]
+
+
 @functools.lru_cache(maxsize=None)
 def extra():
     """A folder with a runtime that the build does not have, of a newer Python if there is one here; else None.

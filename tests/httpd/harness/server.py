@@ -10,6 +10,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -25,6 +26,7 @@ BUILD = os.path.abspath(os.environ.get("MW_BUILD") or os.path.join(REPO, "build"
 APACHE = os.environ.get("MW_APACHE", "/usr/sbin/apache2")
 MODULES = os.environ.get("MW_MODULES", "/usr/lib/apache2/modules")
 MPM = os.environ.get("MPM", "event")
+HOME = os.environ.get("MW_PYTHON_HOME")  # virtual environment of the Python to test, not the build's default
 ROOT = os.geteuid() == 0
 USER, GROUP = "www-data", "www-data"
 
@@ -40,6 +42,12 @@ MPM_CONFIG = {
 }
 
 READY = r"AH(00489|00292|00163).*resuming normal operations"
+
+
+def home_says(key):
+    """A line of HOME's pyvenv.cfg."""
+    with open(os.path.join(HOME, "pyvenv.cfg"), encoding="utf-8") as f:
+        return dict(re.split(r"\s*=\s*", line.strip(), maxsplit=1) for line in f)[key]
 
 
 def sanitized(build=BUILD):
@@ -142,6 +150,8 @@ class Httpd:
         lines += [f"LoadModule {m}_module {MODULES}/mod_{m}.so" for m in self.modules]
         if self.wsgi:
             lines.append("LoadModule wsgi_module @dir@/build/mod_wsgi.so")
+            if HOME and "WSGIPythonHome" not in self.main:
+                lines.append(f"WSGIPythonHome {HOME}")
         if ROOT and not self.user:
             lines += [f"User {USER}", f"Group {GROUP}"]
         lines += [
@@ -174,6 +184,8 @@ class Httpd:
     def _environ(self):
         env = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "HOME", "TZ")}
         env["MW_TEST_SERVER"] = self.dir
+        if HOME:  # a copy: the runtime names a library that only root may be able to reach
+            env["LD_LIBRARY_PATH"] = os.path.join(os.path.dirname(home_says("home")), "lib")
         if self.wsgi and sanitized():
             env["LD_PRELOAD"] = _libasan()
             env["PYTHONMALLOC"] = "malloc"
