@@ -210,6 +210,14 @@ int mw_board_join(struct mw_board *b, pid_t pid)
     return MW_ELIMIT;
 }
 
+void mw_board_leave(struct mw_board *b)
+{
+    atomic_store(&b->left, 1);
+    if (b->row != MW_ROW_NONE) {
+        mw_queue_wake(b, b->row * b->size.cells, b->size.cells);
+    }
+}
+
 void mw_board_settle(struct mw_board *b, pid_t pid)
 {
     int found = 0;
@@ -320,7 +328,7 @@ void mw_board_empty(struct mw_board *b, unsigned slot)
 void mw_board_close(struct mw_board *b)
 {
     mw_shm_set32(&b->gate->closed, 1);
-    mw_queue_wake_all(b);
+    mw_queue_wake(b, 0, b->ncells);
 }
 
 void mw_board_busy(struct mw_board *b, unsigned slot, int delta)

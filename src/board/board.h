@@ -72,6 +72,10 @@ MW_MUST_CHECK int mw_board_claim(struct mw_board *b, uint64_t deadline, struct m
  * meantime. */
 void mw_board_release(struct mw_board *b, const struct mw_claim *claim);
 
+/* This process claims no more: its requests that wait, or come later, get MW_ECLOSED. What it has, it
+ * keeps until it releases it. */
+void mw_board_leave(struct mw_board *b);
+
 /* -- httpd parent -- */
 
 /* The child `pid` is gone: free all it held and its place. No-op if it was no member. */

@@ -326,6 +326,12 @@ static void sleep_slice(struct mw_board *b, uint32_t cell, uint64_t me, uint64_t
     }
 }
 
+/* Whether there is nothing to wait for: no worker will come, or this process leaves. */
+static int is_over(struct mw_board *b)
+{
+    return mw_shm_get32(&b->gate->closed) || atomic_load(&b->left);
+}
+
 static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struct mw_claim *out,
                      int *waited_r)
 {
@@ -334,7 +340,7 @@ static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struc
 
     enqueue(b, cell, me);
     for (uint32_t round = 0; !try_turn(b, cell, me, out); round++) {
-        if (mw_shm_get32(&b->gate->closed)) {
+        if (is_over(b)) {
             rv = MW_ECLOSED;
             break;
         }
@@ -366,7 +372,7 @@ int mw_board_claim(struct mw_board *b, uint64_t deadline, struct mw_claim *out, 
     if (!cell_get(b, &cell)) {
         return MW_ELIMIT;
     }
-    if (mw_shm_get32(&b->gate->closed)) {
+    if (is_over(b)) {
         rv = MW_ECLOSED;
     } else if (waiting_blocks(b) || !take(b, cell, out)) {
         rv = wait_turn(b, cell, deadline, out, &waited);
@@ -432,9 +438,9 @@ void mw_queue_nudge(struct mw_board *b)
     }
 }
 
-void mw_queue_wake_all(struct mw_board *b)
+void mw_queue_wake(struct mw_board *b, uint32_t first, uint32_t n)
 {
-    for (uint32_t c = 0; c < b->ncells; c++) {
+    for (uint32_t c = first; c < first + n; c++) {
         uint64_t word = mw_shm_get64(&b->cells[c]);
         if (mw_cell_waits(word)) {
             mw_shm_cas64(&b->cells[c], word, word | MW_CELL_NUDGED);

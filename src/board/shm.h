@@ -86,6 +86,7 @@ struct mw_board {
     _Atomic uint64_t *cells;
     uint32_t row;           /* this process's, or MW_ROW_NONE */
     _Atomic uint64_t *used; /* bit per cell of the row; this process's own memory */
+    _Atomic int left;       /* this process claims no more */
 };
 
 /* -- accesses -- */
@@ -237,8 +238,8 @@ static inline _Atomic uint32_t *mw_shm_owner(const struct mw_board *b, const str
  * no cell of their own to hand a thread over with. */
 void mw_queue_nudge(struct mw_board *b);
 
-/* Have every waiting request look at the gate. */
-void mw_queue_wake_all(struct mw_board *b);
+/* Have every waiting request of n cells look whether it may go on. */
+void mw_queue_wake(struct mw_board *b, uint32_t first, uint32_t n);
 
 /* The member of this row is gone: undo all that its cells have and wait for. */
 void mw_queue_settle_row(struct mw_board *b, uint32_t row);

@@ -210,11 +210,22 @@ static void lease_end(struct mw_endpoint *e, struct conn *c)
 
 void mw_endpoint_stop(struct mw_endpoint *e)
 {
+    mw_board_leave(e->cfg.board);
     pthread_mutex_lock(&e->lock);
     e->stopped = 1;
     for (struct conn *c = e->leased; c; c = c->next)
         shutdown(c->link.fd, SHUT_RDWR);
     pthread_mutex_unlock(&e->lock);
+}
+
+int mw_endpoint_stopped(struct mw_endpoint *e)
+{
+    int stopped;
+
+    pthread_mutex_lock(&e->lock);
+    stopped = e->stopped;
+    pthread_mutex_unlock(&e->lock);
+    return stopped;
 }
 
 int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)

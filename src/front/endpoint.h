@@ -38,9 +38,10 @@ MW_MUST_CHECK int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, st
 /* End a lease; reuse: the request ended with END and the connection may serve another. */
 void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse);
 
-/* The child ends without grace: break the connections of all leases, whose requests then end at once, and
- * give no more. */
+/* The child ends without grace: break the connections of all leases, whose requests then end at once, give
+ * no more, and let nobody wait for one. */
 void mw_endpoint_stop(struct mw_endpoint *e);
+int mw_endpoint_stopped(struct mw_endpoint *e);
 
 /* After a lease that ended because its worker did: until the supervisor has noticed it, the board still
  * offers that worker. Waits for that, at most 100 ms. */

@@ -38,6 +38,7 @@ APLOG_USE_MODULE(wsgi);
 #define FREE_DEATHS 3      /* quick deaths in a row that are followed by a start at once */
 #define STOP_GRACE_MS 4000 /* beyond the groups' own limits, when httpd stops */
 #define SPARE_MEMBERS 8
+#define NESTED_CLAIMS 10 /* httpd's own limit of requests within requests */
 #define STOP_POLL_US 5000
 
 struct mw_generation {
@@ -82,8 +83,9 @@ static unsigned members(unsigned *cells_r)
     n = 2 * (daemons < 1 ? 1 : (unsigned)daemons) + SPARE_MEMBERS;
     if (n > MW_BOARD_MEMBERS_MAX)
         n = MW_BOARD_MEMBERS_MAX;
-    /* Each thread holds one claim at a time; mod_http2 runs requests on threads of its own. */
-    cells = threads <= 1 ? 1 : 2 * (unsigned)threads + 32;
+    /* A thread holds one claim, and one more for each answer within an answer (mod_include); mod_http2
+     * runs requests on threads of its own. */
+    cells = threads <= 1 ? 1 + NESTED_CLAIMS : 2 * (unsigned)threads + 32;
     if (cells > MW_BOARD_CELLS_MAX / n)
         cells = MW_BOARD_CELLS_MAX / n;
     *cells_r = cells;

@@ -1238,7 +1238,8 @@ static void test_daemon_65_a_stale_incarnation_is_refused(void **state)
 /* Wait until the worker has the connection. */
 static void expect_greeting(struct mw_link *l)
 {
-    assert_int_equal(mw_io_wait(l->fd, POLLIN, mw_clock_deadline((uint64_t)(5000 * rig_slow()))), 0);
+    assert_int_equal(mw_io_wait(l->fd, POLLIN, mw_clock_deadline((uint64_t)(5000 * rig_slow()))),
+                     0);
 }
 
 /* A descriptor whose last close waits must not be one that the supervisor closes. */

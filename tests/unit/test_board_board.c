@@ -554,7 +554,7 @@ static void test_board_50_wait_ends_at_its_deadline(void **state)
     mw_board_destroy(&b);
 }
 
-enum relief { BY_READY, BY_SETTLE, BY_BUSY, BY_ANOTHER_READY, BY_CLOSE, RELIEFS };
+enum relief { BY_READY, BY_SETTLE, BY_BUSY, BY_ANOTHER_READY, BY_CLOSE, BY_LEAVE, RELIEFS };
 
 /* Whatever makes a thread idle, or hope vain, ends the wait, at once: the time is less than a
  * slice. */
@@ -592,11 +592,14 @@ static void test_board_50_wait_ends_whoever_frees_a_thread(void **state)
         case BY_ANOTHER_READY:
             start(b, 1);
             break;
+        case BY_LEAVE:
+            mw_board_leave(b);
+            break;
         default:
             mw_board_close(b);
             break;
         }
-        assert_int_equal(request_end(&r), how == BY_CLOSE ? MW_ECLOSED : 0);
+        assert_int_equal(request_end(&r), how == BY_CLOSE || how == BY_LEAVE ? MW_ECLOSED : 0);
         assert_true(mw_clock_ms() - begin < 200);
         assert_int_equal(mw_board_waiting(b), 0);
         mw_board_destroy(&other);
@@ -612,6 +615,28 @@ static void test_board_50_closed_board_opens_with_a_worker(void **state)
     assert_int_equal(mw_board_claim(b, mw_clock_deadline(LONG), &c, NULL), MW_ECLOSED);
     start(b, 1);
     assert_int_equal(mw_board_claim(b, 0, &c, NULL), 0);
+}
+
+static void test_board_50_who_leaves_keeps_what_it_has_and_stops_nobody_else(void **state)
+{
+    struct mw_board *b = make(1, 2, 2, 4);
+    struct mw_board *other = attach(b);
+    struct mw_claim c, d;
+
+    (void)state;
+    assert_int_equal(mw_board_join(b, 100), 0);
+    assert_int_equal(mw_board_join(other, 101), 0);
+    start(b, 0);
+    assert_int_equal(mw_board_claim(b, 0, &c, NULL), 0);
+    mw_board_leave(b);
+    assert_int_equal(info_of(b, 0).claimed, 1);
+    assert_int_equal(mw_board_claim(b, mw_clock_deadline(LONG), &d, NULL), MW_ECLOSED);
+    assert_int_equal(mw_board_claim(other, 0, &d, NULL), 0);
+    mw_board_release(b, &c);
+    mw_board_release(other, &d);
+    assert_int_equal(info_of(b, 0).claimed, 0);
+    mw_board_destroy(&other);
+    mw_board_destroy(&b);
 }
 
 static void test_board_50_thread_that_is_busy_is_not_handed_over(void **state)
@@ -928,6 +953,7 @@ int main(void)
         cmocka_unit_test(test_board_50_wait_ends_at_its_deadline),
         cmocka_unit_test(test_board_50_wait_ends_whoever_frees_a_thread),
         USUAL(test_board_50_closed_board_opens_with_a_worker),
+        cmocka_unit_test(test_board_50_who_leaves_keeps_what_it_has_and_stops_nobody_else),
         cmocka_unit_test(test_board_50_thread_that_is_busy_is_not_handed_over),
         cmocka_unit_test(test_board_50_grant_of_a_dead_worker_keeps_the_place),
         cmocka_unit_test(test_board_90_many_may_wait),
