@@ -125,11 +125,17 @@ void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
         (void)mw_embed_runtime(f->embed);
 }
 
-/* httpd is about to wait for its threads; those that wait for a worker are told not to. */
+/* httpd is about to wait for its threads; those that wait for a worker are told not to. A child with one
+ * thread ends here and now: this may be a signal handler on top of it, which may hold any lock. */
 void mw_life_child_stopping(apr_pool_t *pchild, int graceful)
 {
+    int threads = 0;
+
     (void)pchild;
-    for (int i = 0; front && !graceful && i < front->config->groups->nelts; i++)
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threads);
+    if (!front || graceful || !threads)
+        return;
+    for (int i = 0; i < front->config->groups->nelts; i++)
         mw_endpoint_stop(front->endpoints[i]);
 }
 
@@ -139,7 +145,8 @@ void mw_life_child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slo
     (void)s;
     (void)gen;
     (void)slot;
-    if (state != MPM_CHILD_STARTED)
+    /* A child that lost its slot in the scoreboard still finishes its requests. */
+    if (state == MPM_CHILD_EXITED)
         mw_generation_settle(pid);
 }
 
