@@ -292,6 +292,15 @@ static int is_idempotent(const request_rec *r)
     }
 }
 
+/* mw_endpoint_stop broke it: no fault of the worker's, and often the client has its answer already. */
+static enum outcome on_stop(struct remote *rm)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, rm->ch->r,
+                  "WSGI0656: httpd stops before worker %u of group '%s' has finished the answer",
+                  rm->lease->claim.slot, group_name(rm));
+    return end_lost(rm, HTTP_SERVICE_UNAVAILABLE);
+}
+
 /* The connection broke before END. */
 static enum outcome on_broken(struct remote *rm, int rv)
 {
@@ -302,6 +311,8 @@ static enum outcome on_broken(struct remote *rm, int rv)
     int again = rv == MW_ECLOSED && !begun && !rm->body_used &&
                 (unread || (is_idempotent(r) && !rm->suspect));
 
+    if (mw_endpoint_stopped(rm->e))
+        return on_stop(rm);
     if (again && !unread)
         rm->suspect = 1;
     if (rm->abort_sent) { /* nobody is there to be told */
@@ -344,7 +355,7 @@ static int refuse(struct remote *rm, int rv, int64_t waited_ms)
 {
     request_rec *r = rm->ch->r;
 
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+    ap_log_rerror(APLOG_MARK, mw_endpoint_stopped(rm->e) ? APLOG_INFO : APLOG_ERR, 0, r,
                   "%s: no thread of group '%s' for this request after %" APR_INT64_T_FMT
                   " ms: %s; 503 (see threads=, processes=, queue-timeout= of WSGIDaemonProcess)",
                   rv == MW_ETIMEOUT ? "WSGI0084" : "WSGI0651", group_name(rm), waited_ms,
