@@ -491,6 +491,11 @@ static int read_control(struct worker *w)
         drain_alone(w);
         return 0;
     }
+    if (n == MW_EPROTO) /* the supervisor sends what is right: the kernel has cut it */
+        mw_log(
+            MW_LOG_ERR, "WSGI0579",
+            "a connection from an httpd child was lost: this process may have no more open files "
+            "(ulimit -n)");
     if (n > 0 && !mw_ctl_decode(&ctl, msg, (size_t)n)) {
         if (ctl.type == MW_CTL_SERVE && fd >= 0) {
             serve(w, fd);

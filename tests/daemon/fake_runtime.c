@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -419,6 +420,17 @@ static enum mw_end pass_lingering(struct mw_chan *c)
     return how;
 }
 
+static enum mw_end no_more_files(struct mw_chan *c)
+{
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+        rl.rlim_cur = MW_WFD_FIRST; /* what is open stays so */
+        (void)setrlimit(RLIMIT_NOFILE, &rl);
+    }
+    return text(c, "done");
+}
+
 static const struct {
     const char *name;
     enum mw_end (*fn)(struct mw_chan *c);
@@ -445,6 +457,7 @@ static const struct {
     {"send-ready", send_ready},
     {"flood", flood},
     {"close-control", close_control},
+    {"no-more-files", no_more_files},
     {"pass-lingering", pass_lingering},
 };
 

@@ -1309,6 +1309,30 @@ static void test_daemon_67_a_full_connection_does_not_stop_a_worker(void **state
     rig_stop(&r);
 }
 
+static void test_daemon_68_a_worker_without_descriptors_says_so(void **state)
+{
+    struct mw_claim claim;
+    struct mw_link l;
+    struct answer a;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, fake());
+    rig_start_ready(&r);
+    pid_t pid = rig_pid(&r);
+    rig_ask(&r, &(struct ask){.callable = "no-more-files"}, &a);
+    expect(&a, MW_END_COMPLETE, "done");
+    answer_fini(&a);
+    rig_claim(&r, 0, &claim);
+    rig_connect(&r, 0, &claim, &l);
+    expect_closed(l.fd);
+    mw_link_fini(&l);
+    mw_board_release(r.groups[0].board, &claim);
+    rig_wait_log(&r, "WSGI0579", 5000);
+    assert_int_equal(rig_pid(&r), pid);
+    rig_stop(&r);
+}
+
 /* -- ends -- */
 
 static void test_daemon_70_an_end_in_the_middle_of_a_start(void **state)
@@ -1474,6 +1498,7 @@ int main(void)
         T(test_daemon_65_a_stale_incarnation_is_refused),
         T(test_daemon_66_a_passed_socket_does_not_stop_the_supervisor),
         T(test_daemon_67_a_full_connection_does_not_stop_a_worker),
+        T(test_daemon_68_a_worker_without_descriptors_says_so),
         T(test_daemon_70_an_end_in_the_middle_of_a_start),
         T(test_daemon_71_sigterm_ends_it_too),
         T(test_daemon_72_the_end_lets_requests_finish),
