@@ -21,7 +21,8 @@ extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
 #define ATTEMPTS_MAX 5
-#define RETRY_AFTER "5" /* seconds, with 503 */
+#define ONE_PIECE_MAX (16u << 10) /* bytes that a Unix socket takes whole or not at all */
+#define RETRY_AFTER "5"           /* seconds, with 503 */
 
 struct remote {
     struct mw_chan_httpd *ch;
@@ -341,8 +342,11 @@ static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
     int rv;
 
     rm->lease = lease;
-    if (send_request(rm, lease->link))
-        return OUT_AGAIN; /* the worker has not got the whole request */
+    rv = send_request(rm, lease->link);
+    if (rv == MW_ECLOSED && rm->block_n + rm->body_n <= ONE_PIECE_MAX)
+        return OUT_AGAIN; /* none of it has arrived */
+    if (rv)
+        return on_broken(rm, rv);
     do {
         rv = mw_link_recv(lease->link, &f);
         out = rv ? on_broken(rm, rv) : on_frame(rm, lease->link, &f);

@@ -4,7 +4,6 @@
  */
 #include "reqbody.h"
 
-
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
