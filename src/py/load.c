@@ -39,8 +39,9 @@ struct mw_py_script {
     pthread_mutex_t import;    /* held while the module is made */
     PyObject *module;     /* strong; NULL: not loaded. Changed with the GIL and `import` held */
     unsigned times;       /* how often it was loaded; likewise */
-    pthread_mutex_t look; /* guards the two below, for those who have no GIL */
+    pthread_mutex_t look; /* guards those below, for those who have no GIL */
     int loaded;
+    int asks; /* it has a reload_required() */
     struct stamp stamp;
 };
 
@@ -102,9 +103,62 @@ static int is_same(const struct stamp *a, const struct stamp *b)
     return a->mtime_ns == b->mtime_ns && a->size == b->size && a->ino == b->ino && a->dev == b->dev;
 }
 
-int mw_py_load_stale(struct mw_py_interp *in, struct mw_str script)
+/* What the request is for, which is not the script itself if that is a handler's. */
+static struct mw_str resource_of(const struct mw_req *req)
 {
-    struct mw_py_script *s = find(in, script);
+    static const struct mw_str name = {"SCRIPT_FILENAME", 15};
+    struct mw_cur it = req->pairs;
+    struct mw_str key, value;
+
+    while (mw_req_next(&it, &key, &value))
+        if (key.n == name.n && memcmp(key.p, name.p, name.n) == 0)
+            return value;
+    return req->script;
+}
+
+/* GIL held. */
+static int call_reload_required(struct mw_py_interp *in, PyObject *module, struct mw_str resource)
+{
+    PyObject *hook = PyObject_GetAttr(module, in->st->name[MW_N_reload_required]);
+    PyObject *path = NULL, *answer = NULL;
+    int rv = -1;
+
+    if (hook)
+        path = PyUnicode_DecodeFSDefaultAndSize(resource.p, (Py_ssize_t)resource.n);
+    if (path)
+        answer = PyObject_CallOneArg(hook, path);
+    if (answer)
+        rv = PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    Py_XDECREF(path);
+    Py_XDECREF(hook);
+    return rv;
+}
+
+static int ask_script(struct mw_py_interp *in, struct mw_py_script *s, const struct mw_req *req)
+{
+    int rv = 0;
+
+    if (mw_py_enter(in))
+        return 0;
+    PyObject *module = s->module;
+    if (module) {
+        Py_INCREF(module);
+        rv = call_reload_required(in, module, resource_of(req));
+        if (rv < 0)
+            mw_py_log_exception(NULL, "WSGI0540",
+                                "reload_required() of script '%s' in interpreter '%s'; it is not "
+                                "loaded again",
+                                s->path, mw_py_interp_name(in));
+        Py_DECREF(module);
+    }
+    mw_py_leave();
+    return rv > 0;
+}
+
+int mw_py_load_stale(struct mw_py_interp *in, const struct mw_req *req)
+{
+    struct mw_py_script *s = find(in, req->script);
     struct stamp then, now;
     struct stat st;
 
@@ -112,12 +166,17 @@ int mw_py_load_stale(struct mw_py_interp *in, struct mw_str script)
         return 0;
     pthread_mutex_lock(&s->look);
     int loaded = s->loaded;
+    int asks = s->asks;
     then = s->stamp;
     pthread_mutex_unlock(&s->look);
-    if (!loaded || stat(s->path, &st))
+    if (!loaded)
         return 0;
-    stamp_of(&now, &st);
-    return !is_same(&then, &now);
+    if (stat(s->path, &st) == 0) {
+        stamp_of(&now, &st);
+        if (!is_same(&then, &now))
+            return 1;
+    }
+    return asks && ask_script(in, s, req);
 }
 
 /* The source of a script as it was when `stamp` was taken. */
@@ -301,7 +360,9 @@ static enum mw_end load_locked(struct mw_py_script *s, struct mw_py_interp *in,
                   s->path, mw_err_text(rv));
     PyObject *module = rv ? NULL : import(s, &src, in, call);
     free(src.text);
+    int asks = module && PyObject_HasAttr(module, in->st->name[MW_N_reload_required]);
     pthread_mutex_lock(&s->look);
+    s->asks = asks;
     s->loaded = module != NULL;
     s->stamp = src.stamp;
     pthread_mutex_unlock(&s->look);

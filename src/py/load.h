@@ -27,8 +27,9 @@ struct mw_py_ref {
 PyObject *mw_py_load(struct mw_py_interp *in, const struct mw_py_ref *ref, struct mw_py_call *call,
                      enum mw_end *how_r);
 
-/* 1 if the script is loaded and its file is another one now. A file that is gone is not: what is
- * loaded serves until something takes its place. Without the GIL. */
-int mw_py_load_stale(struct mw_py_interp *in, struct mw_str script);
+/* 1 if the request's script is loaded, and its file is another one now or its reload_required() wants
+ * it. A file that is gone is not another one: what is loaded serves until something takes its place.
+ * Without the GIL, which is taken only to call reload_required(). */
+int mw_py_load_stale(struct mw_py_interp *in, const struct mw_req *req);
 
 #endif

@@ -54,9 +54,9 @@ struct mw_py_runtime {
     /* Import a script as serve would. A failure is logged with its traceback; MW_EIO, MW_ENOENT. */
     int (*preload)(struct mw_str script, struct mw_str app_group, int explicit_group);
 
-    /* 1 if the script of this request is loaded and its file has changed since: a daemon then
-     * sends MW_END_RELOAD instead of calling serve. 0 otherwise. Does not take the GIL if nothing
-     * changed. */
+    /* 1 if the script of this request is loaded, and its file has changed since or its
+     * reload_required() wants it: a daemon then sends MW_END_RELOAD instead of calling serve. 0
+     * otherwise. Takes the GIL only for a script that has a reload_required(). */
     int (*stale)(const struct mw_req *req);
 
     /* Run the application for c->req and end the channel on every path. Returns how it ended. */

@@ -180,7 +180,7 @@ static int runtime_stale(const struct mw_req *req)
 {
     struct mw_py_interp *in = mw_py_interp_find(req->app_group);
 
-    return in ? mw_py_load_stale(in, req->script) : 0;
+    return in ? mw_py_load_stale(in, req) : 0;
 }
 
 static enum mw_end refuse(struct mw_chan *c, const char *why)
@@ -204,8 +204,8 @@ static enum mw_end runtime_serve(struct mw_chan *c)
 
     if (!in)
         return refuse(c, why);
-    /* Asked before the GIL is taken: it is a system call. */
-    int reload = embedded && req->flags & MW_REQ_RELOAD && mw_py_load_stale(in, req->script);
+    /* Asked before the GIL is taken: it is a system call, and seldom more. */
+    int reload = embedded && req->flags & MW_REQ_RELOAD && mw_py_load_stale(in, req);
     return mw_py_wsgi.serve(in, c, reload);
 }
 

@@ -18,7 +18,8 @@
     X(close, "close")                         \
     X(exc_info, "exc_info")                   \
     X(path, "path")                           \
-    X(read, "read")
+    X(read, "read")                           \
+    X(reload_required, "reload_required")
 
 enum mw_name {
 #define X(id, str) MW_N_##id,

@@ -205,6 +205,59 @@ static void test_script_09_preload(void **state)
     assert_has(rig_log(), "in interpreter 'elsewhere'");
 }
 
+#define ASKING                                    \
+    "import sys\n"                                \
+    "sys.times = getattr(sys, 'times', 0) + 1\n"  \
+    "def reload_required(resource):\n"            \
+    "    print('asked about', resource)\n"        \
+    "    if resource.endswith('wrong'):\n"        \
+    "        raise LookupError(resource)\n"       \
+    "    return resource.endswith('changed')\n"   \
+    "def application(environ, start_response):\n" \
+    "    start_response('200 OK', [])\n"          \
+    "    return [b'%d' % sys.times]\n"
+
+static const char *answer_for(const char *path, unsigned flags, const char *resource)
+{
+    static char answer[32];
+    struct chan_mem m;
+
+    rig_request(&m, path, "application");
+    m.head.flags |= flags;
+    chan_mem_pair(&m, "SCRIPT_FILENAME", resource);
+    chan_mem_open(&m);
+    rig_runtime()->serve(&m.chan);
+    snprintf(answer, sizeof answer, "%s", body(&m));
+    chan_mem_fini(&m);
+    return answer;
+}
+
+static void test_script_10_scripts_that_are_asked(void **state)
+{
+    struct folder *f = *state;
+
+    make_script(f->path, sizeof f->path, f->dir, ASKING);
+    rig_log_clear();
+    assert_string_equal(answer_for(f->path, MW_REQ_RELOAD, "/changed"), "1"); /* not loaded yet */
+    assert_string_equal(rig_log(), "");
+    assert_string_equal(answer_for(f->path, MW_REQ_RELOAD, "/same"), "1");
+    assert_string_equal(answer_for(f->path, MW_REQ_RELOAD, "/changed"), "2");
+    assert_string_equal(rig_log(), "3 asked about /same\n3 asked about /changed\n");
+    rig_log_clear();
+    assert_string_equal(answer_for(f->path, 0, "/changed"), "2"); /* WSGIScriptReloading Off */
+    assert_string_equal(rig_log(), "");
+    assert_string_equal(answer_for(f->path, MW_REQ_RELOAD, "/wrong"), "2");
+    assert_has(rig_log(), "3 WSGI0540: LookupError raised by reload_required() of script '");
+    assert_has(rig_log(), "3 LookupError: /wrong\n");
+    unlink(f->path); /* and now without it */
+    rig_log_clear();
+    make_script(f->path, sizeof f->path, f->dir, ANSWER("plain"));
+    touch(f->path, 1000);
+    check_script(f->path, MW_REQ_RELOAD, "plain1");
+    check_script(f->path, MW_REQ_RELOAD, "plain1");
+    assert_string_equal(rig_log(), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +270,7 @@ int main(void)
         IN_FOLDER(test_script_07_source_encodings_and_bytes),
         IN_FOLDER(test_script_08_output_of_an_import_goes_to_the_request),
         IN_FOLDER(test_script_09_preload),
+        IN_FOLDER(test_script_10_scripts_that_are_asked),
     };
 
     return cmocka_run_group_tests_name("script", tests, rig_start, rig_stop);
