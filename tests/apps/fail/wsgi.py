@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import sys
 from urllib.parse import parse_qsl
 
@@ -152,10 +153,12 @@ def exit_now(start_response):
 
 def killed(start_response):
     os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
 
 
 def segv(start_response):
     os.kill(os.getpid(), signal.SIGSEGV)
+    time.sleep(60) # another thread may take the signal
 
 
 def bad_status(start_response, value):

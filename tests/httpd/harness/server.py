@@ -155,7 +155,8 @@ class Httpd:
         if ROOT and not self.user:
             lines += [f"User {USER}", f"Group {GROUP}"]
         lines += [
-            "ServerRoot @dir@", "ServerName test.invalid", "DefaultRuntimeDir run", "PidFile run/httpd.pid",
+            # The compiled-in DocumentRoot need not exist, and where it ends decides what is path info.
+            "ServerRoot @dir@", "DocumentRoot @dir@", "ServerName test.invalid", "DefaultRuntimeDir run", "PidFile run/httpd.pid",
             "ErrorLog logs/main.log", "LogLevel " + " ".join(["warn", f"mpm_{self.mpm}:notice", "core:notice"] +
                                    ["wsgi:info"] * self.wsgi),
             "Timeout 30", "KeepAliveTimeout 15", "MaxKeepAliveRequests 0", "TypesConfig /dev/null",
