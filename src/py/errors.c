@@ -86,7 +86,7 @@ static struct part *extend(struct part *part, const char *p, size_t n)
     size_t have = part ? part->n : 0;
 
     if (!part || part->cap - have < n) {
-        size_t cap = have + n < 120 ? 120 : (have + n) * 2;
+        size_t cap = have + n + (have + n < PART_MAX ? 120 + have : 0);
         struct part *larger = realloc(part, sizeof *part + cap);
         if (!larger)
             return NULL;
@@ -127,32 +127,48 @@ static void flush_all(struct mw_py_errors *e)
         emit_part(e->call, take_oldest(e));
 }
 
-/* Write out part, which may be NULL and is taken, and p behind it. 0, or -1 without memory. */
+/* Write out part, which is taken, and the lines p behind it. 0, or -1 without memory. */
 static int emit_joined(struct mw_py_call *call, struct part *part, const char *p, size_t n)
 {
-    struct part *whole = part ? extend(part, p, n) : NULL;
+    struct part *whole = extend(part, p, n);
 
-    if (whole)
-        emit_part(call, whole);
-    else
-        emit_part(call, part);
-    if (!part)
-        emit(call, p, n);
-    return part && !whole ? -1 : 0;
+    emit_part(call, whole ? whole : part);
+    return whole ? 0 : -1;
+}
+
+/* The full records of a line without an end; bytes that went into them. */
+static size_t emit_begun(struct mw_py_call *call, const char *p, size_t n)
+{
+    MW_NOGIL_SCOPE;
+    return mw_py_log_begun_nogil(call, MW_LOG_ERR, p, n);
+}
+
+/* part, which is taken, or what of it is less than a record; NULL without memory. */
+static struct part *shorten(struct mw_py_call *call, struct part *part)
+{
+    if (part->n <= PART_MAX)
+        return part;
+    size_t done = emit_begun(call, part->p, part->n);
+    struct part *rest = extend(NULL, part->p + done, part->n - done);
+    free(part);
+    return rest;
 }
 
 /* Keep part, which may be NULL and is taken, and p behind it. 0, or -1 without memory. */
 static int keep(struct mw_py_errors *e, struct part *part, const char *p, size_t n)
 {
-    if ((part ? part->n : 0) + n > PART_MAX)
-        return emit_joined(target_of(e), part, p, n);
-    struct part *whole = n ? extend(part, p, n) : part;
-    if (!whole && !part)
-        return n ? -1 : 0;
-    put_part(e, whole ? whole : part, my_id());
+    size_t done = part || n <= PART_MAX ? 0 : emit_begun(target_of(e), p, n);
+    struct part *whole = n ? extend(part, p + done, n - done) : part;
+
+    if (whole)
+        whole = shorten(target_of(e), whole);
+    else
+        free(part);
+    if (whole)
+        put_part(e, whole, my_id());
     if (e->nparts > PARTS_MAX)
         emit_part(e->call, take_oldest(e));
-    return whole ? 0 : -1;
+    return whole || n == 0 ? 0 : -1;
 }
 
 /* 0, or -1 without memory. p stays valid meanwhile. */
@@ -162,12 +178,11 @@ static int append(struct mw_py_errors *e, const char *p, size_t n)
     size_t lines = nl ? (size_t)(nl - p) + 1 : 0;
     struct part *part = e->parts ? take_part(e, my_id()) : NULL;
 
-    if (lines) {
-        if (emit_joined(target_of(e), part, p, lines))
-            return -1;
-        part = NULL;
-    }
-    return keep(e, part, p + lines, n - lines);
+    if (lines && !part)
+        emit(target_of(e), p, lines);
+    else if (lines && emit_joined(target_of(e), part, p, lines))
+        return -1;
+    return keep(e, lines ? NULL : part, p + lines, n - lines);
 }
 
 struct mw_py_call *mw_py_errors_current_call(void)

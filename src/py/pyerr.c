@@ -61,19 +61,29 @@ static void log_with_nuls(struct mw_py_call *call, int level, const char *p, siz
     free(text);
 }
 
+static void log_piece(struct mw_py_call *call, int level, const char *p, size_t n)
+{
+    if (n && memchr(p, 0, n))
+        log_with_nuls(call, level, p, n);
+    else
+        mw_py_call_log_nogil(call, level, p, n);
+}
+
+size_t mw_py_log_begun_nogil(struct mw_py_call *call, int level, const char *p, size_t n)
+{
+    size_t done = 0;
+
+    for (size_t k; (k = piece_of(p + done, n - done)) < n - done; done += k)
+        log_piece(call, level, p + done, k);
+    return done;
+}
+
 static void log_line(struct mw_py_call *call, int level, const char *p, size_t n)
 {
     if (n && p[n - 1] == '\r')
         n--;
-    do {
-        size_t k = piece_of(p, n);
-        if (k && memchr(p, 0, k))
-            log_with_nuls(call, level, p, k);
-        else
-            mw_py_call_log_nogil(call, level, p, k);
-        p += k;
-        n -= k;
-    } while (n);
+    size_t done = mw_py_log_begun_nogil(call, level, p, n);
+    log_piece(call, level, p + done, n - done);
 }
 
 void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, size_t n)
