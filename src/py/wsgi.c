@@ -454,7 +454,7 @@ static enum mw_end finish(struct run *r)
  * run the exit functions that it has inherited. */
 static void end_fork(const struct run *r)
 {
-    mw_log(MW_LOG_ERR, "WSGI0538",
+    mw_log(MW_LOG_ERR, "WSGI0541",
            "a process forked by script '%s' returned from the application; it ends here (it should "
            "have called os._exit)",
            r->req->script.p);
