@@ -202,7 +202,8 @@ int mw_sandbox_enter_home(struct mw_sandbox *sb, char *why, size_t cap)
     if (chdir(spec->user_home) == 0)
         return 0;
     name_barrier("the home directory ", spec->user_home, why, cap);
-    mw_log(MW_LOG_WARNING, "WSGI0578", "%s; the working directory is /", why);
+    /* Nobody asked for it, and users of services often have none. */
+    mw_log(MW_LOG_INFO, "WSGI0578", "%s; the working directory is /", why);
     return chdir("/") ? because(why, cap, "chdir to", "/") : 0;
 }
 
