@@ -115,13 +115,13 @@ static void put_origin(struct event *e, const struct mw_py_request *r)
 
 /* -- events of requests -- */
 
-void mw_py_event_request_started(struct mw_py_request *r, PyObject *environ, PyObject **app)
+void mw_py_event_request_started(struct mw_py_request *r, PyObject *dict, PyObject **app)
 {
     struct event e;
 
     begin_request(&e, "request_started", r);
     put_origin(&e, r);
-    put(&e, "request_environ", Py_NewRef(environ));
+    put(&e, "request_environ", Py_NewRef(dict));
     put(&e, "application_object", Py_NewRef(*app));
     put_text(&e, "callable_object", r->req->callable);
     tell(&e, r->st->callbacks[MW_PY_EVENTS]);

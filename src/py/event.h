@@ -26,7 +26,7 @@ enum mw_py_topic {
 int mw_py_events_wanted(const struct mw_py_state *st);
 
 /* Before the application is called. *app, a strong reference, may be replaced. */
-void mw_py_event_request_started(struct mw_py_request *r, PyObject *environ, PyObject **app);
+void mw_py_event_request_started(struct mw_py_request *r, PyObject *dict, PyObject **app);
 
 /* exc_info may be NULL. No reference to r's call is used after a callback was called. */
 void mw_py_event_response_started(struct mw_py_request *r, PyObject *status, PyObject *headers,
