@@ -10,7 +10,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from harness import client, server
+from harness import client, server, wait
 from harness.server import REPO
 from rig.site import APPS
 
@@ -240,7 +240,7 @@ def test_85_07_example_site_in_two_groups_with_static_files(place):
         assert rsp.status == 200
         return [re.search(f'<b class="{what}">(.*?)</b>', rsp.text)[1] for what in ("process-group", "pid")]
 
-    assert len(httpd.workers()) == 4
+    wait.until(lambda: len(httpd.workers()) == 4, what="four processes")
     assert {answered("/")[0] for _ in range(4)} == {"django"}
     group, pid = answered("/admin/login/")
     assert group == "django-admin" and int(pid) in httpd.workers()
