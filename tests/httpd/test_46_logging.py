@@ -328,7 +328,8 @@ def at_exit():
     for i in range(500):
         print(say, "atexit", i)
     sys.stdout.write(say + " atexit unfinished")
-threading.Thread(target=background).start()
+# Said, because it is inherited: a thread that Python did not start is a daemon, unless it imported threading.
+threading.Thread(target=background, daemon=False).start()
 import mod_wsgi
 mod_wsgi.subscribe_shutdown(lambda name, **payload: ending.set())
 atexit.register(at_exit)
