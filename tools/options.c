@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "spec.h"
+#include "spread.h"
 
 /* As seconds, without zeros at the end. */
 static void print_micros(int64_t v)
@@ -22,13 +23,26 @@ static void print_micros(int64_t v)
         printf(".%0*" PRId64, digits, v % unit);
 }
 
+/* In the largest unit that divides it. */
+static void print_bytes(int64_t v)
+{
+    static const char units[] = "KMG";
+    int unit = -1;
+
+    for (; v && v % 1024 == 0 && unit < 2; unit++)
+        v /= 1024;
+    printf("%" PRId64 "%.1s", v, unit < 0 ? "" : units + unit);
+}
+
 static void print_number(enum mw_opt_type type, int64_t v)
 {
     if (type == MW_OPT_USECS)
         print_micros(v);
+    else if (type == MW_OPT_BYTES)
+        print_bytes(v);
     else if (type == MW_OPT_SECS && v % 1000)
         printf("%" PRId64 ".%03" PRId64, v / 1000, v % 1000);
-    else if (type == MW_OPT_SECS)
+    else if (type == MW_OPT_SECS || type == MW_OPT_SECS_SPREAD)
         printf("%" PRId64, v / 1000);
     else if (type == MW_OPT_OCTAL)
         printf("%04" PRIo64, (uint64_t)v);
@@ -53,11 +67,16 @@ static void print_values(const struct mw_opt *row)
     case MW_OPT_SECS:
     case MW_OPT_USECS:
     case MW_OPT_OCTAL:
+    case MW_OPT_BYTES:
+    case MW_OPT_INT_SPREAD:
+    case MW_OPT_SECS_SPREAD:
         break;
     }
     print_number(row->type, row->min);
     printf(" to ");
     print_number(row->type, row->max);
+    if (row->type == MW_OPT_INT_SPREAD || row->type == MW_OPT_SECS_SPREAD)
+        printf(", `~1%%` to `~%d%%`", MW_SPREAD_PERCENT_MAX);
 }
 
 /* A default that the parser would refuse stands for "not given". */

@@ -11,6 +11,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "spread.h"
+
+#define NUMBER_CHARS_MAX 24 /* of the number before "~10%" */
+
 int mw_opt_is_string(const struct mw_opt *row)
 {
     return row->type == MW_OPT_STR || row->type == MW_OPT_DIR || row->type == MW_OPT_LINES;
@@ -93,15 +97,39 @@ static int parse_millionths(const char *s, int64_t *out)
     return parse_digits(digits, 10, out);
 }
 
-static int parse_number(const struct mw_opt *row, const char *s, int64_t *out)
+/* "64M" is 67108864. */
+static int parse_bytes(const char *s, int64_t *out)
 {
+    static const char units[] = "KMG";
+    char digits[NUMBER_CHARS_MAX];
+    size_t n = strcspn(s, units);
+    unsigned shift = s[n] ? 10 * (unsigned)(strchr(units, s[n]) - units + 1) : 0;
     int64_t v;
-    int rv = row->type == MW_OPT_USECS ? parse_millionths(s, &v)
-                                       : parse_digits(s, row->type == MW_OPT_OCTAL ? 8 : 10, &v);
 
+    if (n >= sizeof digits || (s[n] && s[n + 1]))
+        return MW_EINVAL;
+    memcpy(digits, s, n);
+    digits[n] = 0;
+    if (parse_digits(digits, 10, &v) || v > INT64_MAX >> shift)
+        return MW_EINVAL;
+    *out = v << shift;
+    return 0;
+}
+
+static int parse_plain(const struct mw_opt *row, const char *s, int64_t *out)
+{
+    int64_t v = 0;
+    int rv;
+
+    if (row->type == MW_OPT_USECS)
+        rv = parse_millionths(s, &v);
+    else if (row->type == MW_OPT_BYTES)
+        rv = parse_bytes(s, &v);
+    else
+        rv = parse_digits(s, row->type == MW_OPT_OCTAL ? 8 : 10, &v);
     if (rv)
         return rv;
-    if (row->type == MW_OPT_SECS) {
+    if (row->type == MW_OPT_SECS || row->type == MW_OPT_SECS_SPREAD) {
         if (v > INT64_MAX / 1000)
             return MW_EINVAL;
         v *= 1000;
@@ -109,6 +137,48 @@ static int parse_number(const struct mw_opt *row, const char *s, int64_t *out)
     if (v < row->min || v > row->max)
         return MW_EINVAL;
     *out = v;
+    return 0;
+}
+
+static int is_spread(const struct mw_opt *row)
+{
+    return row->type == MW_OPT_INT_SPREAD || row->type == MW_OPT_SECS_SPREAD;
+}
+
+/* What follows the '~': "10%". */
+static int parse_percent(const char *s, unsigned *out)
+{
+    size_t n = strlen(s);
+    char digits[4];
+    int64_t v;
+
+    if (n < 2 || n > sizeof digits || s[n - 1] != '%')
+        return MW_EINVAL;
+    memcpy(digits, s, n - 1);
+    digits[n - 1] = 0;
+    if (parse_digits(digits, 10, &v) || v < 1 || v > MW_SPREAD_PERCENT_MAX)
+        return MW_EINVAL;
+    *out = (unsigned)v;
+    return 0;
+}
+
+static int parse_number(const struct mw_opt *row, const char *s, int64_t *out)
+{
+    const char *tilde = is_spread(row) ? strchr(s, '~') : NULL;
+    char number[NUMBER_CHARS_MAX];
+    unsigned percent;
+    int64_t base;
+
+    if (!tilde)
+        return parse_plain(row, s, out);
+    size_t n = (size_t)(tilde - s);
+    if (n >= sizeof number)
+        return MW_EINVAL;
+    memcpy(number, s, n);
+    number[n] = 0;
+    if (parse_plain(row, number, &base) || parse_percent(tilde + 1, &percent))
+        return MW_EINVAL;
+    *out = mw_spread_pack(base, percent);
     return 0;
 }
 
@@ -123,8 +193,18 @@ static int parse_bool(const char *s, int64_t *out)
     return 0;
 }
 
+static int spread_valid(const struct mw_opt *row, int64_t v)
+{
+    return v >= 0 && mw_spread_percent(v) <= MW_SPREAD_PERCENT_MAX &&
+           mw_spread_base(v) >= row->min && mw_spread_base(v) <= row->max;
+}
+
 int mw_opt_valid(const struct mw_opt *row, const void *base)
 {
+    if (is_spread(row)) {
+        int64_t v = mw_opt_number(row, base);
+        return v == row->def || spread_valid(row, v);
+    }
     if (!mw_opt_is_string(row)) {
         int64_t v = mw_opt_number(row, base);
         int64_t min = row->type == MW_OPT_BOOL ? 0 : row->min;
@@ -156,6 +236,40 @@ static void say_micros(const struct mw_opt *row, char *why, size_t cap)
              max);
 }
 
+/* In the largest unit that divides it. */
+static void put_bytes(char out[32], int64_t v)
+{
+    static const char units[] = "KMG";
+    int unit = -1;
+
+    while (v && v % 1024 == 0 && unit < 2) {
+        v /= 1024;
+        unit++;
+    }
+    snprintf(out, 32, "%" PRId64 "%.1s", v, unit < 0 ? "" : units + unit);
+}
+
+static void say_bytes(const struct mw_opt *row, char *why, size_t cap)
+{
+    char min[32], max[32];
+
+    put_bytes(min, row->min);
+    put_bytes(max, row->max);
+    snprintf(why, cap, "must be a whole number of bytes from %s to %s; K, M or G may follow it",
+             min, max);
+}
+
+static void say_spread(const struct mw_opt *row, char *why, size_t cap)
+{
+    int secs = row->type == MW_OPT_SECS_SPREAD;
+
+    snprintf(why, cap,
+             "must be a whole number%s from %" PRId64 " to %" PRId64
+             "; ~1%% to ~%d%% may follow it",
+             secs ? " of seconds" : "", secs ? (row->min + 999) / 1000 : row->min,
+             secs ? row->max / 1000 : row->max, MW_SPREAD_PERCENT_MAX);
+}
+
 static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
 {
     switch (row->type) {
@@ -169,6 +283,13 @@ static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
         break;
     case MW_OPT_USECS:
         say_micros(row, why, cap);
+        break;
+    case MW_OPT_BYTES:
+        say_bytes(row, why, cap);
+        break;
+    case MW_OPT_INT_SPREAD:
+    case MW_OPT_SECS_SPREAD:
+        say_spread(row, why, cap);
         break;
     case MW_OPT_OCTAL:
         snprintf(why, cap, "must be an octal number from %" PRIo64 " to %" PRIo64,
@@ -197,6 +318,9 @@ int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *wh
     case MW_OPT_SECS:
     case MW_OPT_USECS:
     case MW_OPT_OCTAL:
+    case MW_OPT_BYTES:
+    case MW_OPT_INT_SPREAD:
+    case MW_OPT_SECS_SPREAD:
         rv = parse_number(row, value, &number);
         break;
     case MW_OPT_BOOL:

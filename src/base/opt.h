@@ -12,10 +12,13 @@ enum mw_opt_type {
     MW_OPT_SECS,  /* int64_t, milliseconds; written as seconds, min/max/def in ms */
     MW_OPT_USECS, /* int64_t, microseconds; written as seconds with decimals, min/max/def in us */
     MW_OPT_OCTAL, /* int64_t, written in octal; def -1: not set */
-    MW_OPT_BOOL,  /* int64_t 0/1; On|Off in any case */
-    MW_OPT_STR,   /* const char *; not empty; NULL: not set */
-    MW_OPT_DIR,   /* const char *; absolute path */
-    MW_OPT_LINES  /* as MW_OPT_STR; each use adds a line: whoever parses puts '\n' between them */
+    MW_OPT_BYTES, /* int64_t; K, M or G may follow the number, times 1024 each */
+    MW_OPT_INT_SPREAD,  /* as MW_OPT_INT; "~10%" may follow; the field is read with spread.h */
+    MW_OPT_SECS_SPREAD, /* as MW_OPT_SECS; likewise */
+    MW_OPT_BOOL,        /* int64_t 0/1; On|Off in any case */
+    MW_OPT_STR,         /* const char *; not empty; NULL: not set */
+    MW_OPT_DIR,         /* const char *; absolute path */
+    MW_OPT_LINES /* as MW_OPT_STR; each use adds a line: whoever parses puts '\n' between them */
 };
 
 struct mw_opt {

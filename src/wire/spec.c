@@ -12,6 +12,7 @@
 
 #define MAGIC 0x5053574du /* the bytes "MWSP" */
 #define DAY_MS (86400 * 1000)
+#define YEAR_MS (INT64_C(366) * DAY_MS)
 #define SECS(s) ((s)*1000)
 #define ID_MAX (UINT32_MAX - 1) /* (uid_t)-1 means "no change" in system calls */
 
@@ -38,6 +39,17 @@ const struct mw_opt mw_spec_opts[] = {
      "Seconds a process that is being replaced may take to finish its requests."},
     {"shutdown-timeout", MW_OPT_SECS, AT(shutdown_timeout_ms), 0, DAY_MS, SECS(5),
      "Seconds a process may take to leave, atexit functions included, before it is killed."},
+    {"maximum-requests", MW_OPT_INT_SPREAD, AT(maximum_requests), 0, 1000000000, 0,
+     "Requests a process serves before it is replaced; 0: no limit. ~10% after it makes each "
+     "process draw its own number, up to so much more or less."},
+    {"restart-interval", MW_OPT_SECS_SPREAD, AT(restart_interval_ms), 0, YEAR_MS, 0,
+     "Seconds a process serves before it is replaced; 0: no limit. ~10% after it as with "
+     "maximum-requests."},
+    {"memory-soft", MW_OPT_BYTES, AT(memory_soft), 1 << 20, INT64_C(1) << 50, 0,
+     "Bytes of resident memory above which a process is replaced, once it has served for ten "
+     "seconds; looked at once a second."},
+    {"memory-hard", MW_OPT_BYTES, AT(memory_hard), 1 << 20, INT64_C(1) << 50, 0,
+     "Bytes of resident memory above which a process is killed at once; looked at once a second."},
     {"user", MW_OPT_STR, AT(user), 0, 0, 0,
      "User the processes run as, a name or #uid; httpd's User if not given. Needs httpd started as "
      "root."},

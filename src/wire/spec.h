@@ -32,6 +32,10 @@ struct mw_spec {
     int64_t startup_timeout_ms;  /* supervisor's limit for READY */
     int64_t graceful_timeout_ms; /* drain */
     int64_t shutdown_timeout_ms; /* after the drain: atexit and threads */
+    int64_t maximum_requests;    /* spread.h; 0: no limit */
+    int64_t restart_interval_ms; /* spread.h; 0: no limit */
+    int64_t memory_soft;         /* bytes resident; 0: no limit */
+    int64_t memory_hard;         /* likewise */
     const char *user;            /* name or #uid; NULL: httpd's User */
     const char *group;           /* name or #gid; NULL: httpd's Group */
     const char *home;

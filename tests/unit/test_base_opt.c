@@ -7,8 +7,10 @@
 
 #include "opt.h"
 
+#define SPREAD(base, percent) ((base) | INT64_C(percent) << 48)
+
 struct target {
-    int64_t count, limit, mask, flag, pause;
+    int64_t count, limit, mask, flag, pause, times, age, size;
     const char *name, *dir, *lines;
 };
 
@@ -21,6 +23,9 @@ static const struct mw_opt rows[] = {
     {"dir", MW_OPT_DIR, offsetof(struct target, dir), 0, 0, 0, "A directory."},
     {"pause", MW_OPT_USECS, offsetof(struct target, pause), 1, 2500000, 0, "Seconds."},
     {"lines", MW_OPT_LINES, offsetof(struct target, lines), 0, 0, 0, "Lines."},
+    {"times", MW_OPT_INT_SPREAD, offsetof(struct target, times), 0, 1000, 0, "Times."},
+    {"age", MW_OPT_SECS_SPREAD, offsetof(struct target, age), 2000, 60000, 0, "Seconds."},
+    {"size", MW_OPT_BYTES, offsetof(struct target, size), 1 << 20, INT64_C(1) << 31, 0, "Bytes."},
 };
 
 static const struct mw_opt *row(const char *name)
@@ -84,6 +89,17 @@ static void test_opt_03_numbers(void **state)
         {"pause", "1.", 1000000},
         {"pause", ".005", 5000},
         {"pause", "000000000001", 1000000},
+        {"times", "0", 0},
+        {"times", "1000", 1000},
+        {"times", "1000~10%", SPREAD(1000, 10)},
+        {"times", "1~1%", SPREAD(1, 1)},
+        {"times", "7~50%", SPREAD(7, 50)},
+        {"age", "2", 2000},
+        {"age", "60~05%", SPREAD(60000, 5)},
+        {"size", "1048576", 1 << 20},
+        {"size", "1024K", 1 << 20},
+        {"size", "1M", 1 << 20},
+        {"size", "2G", INT64_C(1) << 31},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(good); i++) {
@@ -117,6 +133,17 @@ static void test_opt_04_refusals_change_nothing_and_say_why(void **state)
          {"", ".", "0", "0.0", "2.500001", "0.0000001", "-1", "1e3", "1 ", "1.5.0", "1,5", "inf",
           "0000000000001", "999999999999"}},
         {"lines", "must not be empty", {""}},
+        {"times",
+         "must be a whole number from 0 to 1000; ~1% to ~50% may follow it",
+         {"", "1001", "1001~10%", "~10%", "10~", "10~%", "10~0%", "10~51%", "10~10", "10~10%%",
+          "10~1.5%", "10~-1%", "10 ~10%", "000000000000000000000000001~1%"}},
+        {"age",
+         "must be a whole number of seconds from 2 to 60; ~1% to ~50% may follow it",
+         {"", "1", "61", "1~10%", "61~10%", "10s~10%"}},
+        {"size",
+         "must be a whole number of bytes from 1M to 2G; K, M or G may follow it",
+         {"", "1048575", "1023K", "2147483649", "3G", "1m", "1MB", "1 M", "M", "1T", "1.5G", "-1M",
+          "9007199254740992K", "8589934592G"}},
         {"flag", "must be On or Off", {"", "1", "yes", "onn", "o", "true"}},
         {"name", "must not be empty", {""}},
         {"dir", "must be an absolute path", {"", "srv", "./srv", "~", " /srv"}},
@@ -165,10 +192,34 @@ static void test_opt_07_valid_is_what_set_could_have_put(void **state)
         int64_t v;
         int valid;
     } numbers[] = {
-        {"count", 0, 0},         {"count", 1, 1},        {"count", 1024, 1},     {"count", 1025, 0},
-        {"count", INT64_MIN, 0}, {"mask", -1, 1},        {"mask", -2, 0},        {"mask", 0777, 1},
-        {"mask", 01000, 0},      {"limit", 86400000, 1}, {"limit", 86400001, 0}, {"limit", -1, 0},
-        {"flag", 0, 1},          {"flag", 1, 1},         {"flag", 2, 0},
+        {"count", 0, 0},
+        {"count", 1, 1},
+        {"count", 1024, 1},
+        {"count", 1025, 0},
+        {"count", INT64_MIN, 0},
+        {"mask", -1, 1},
+        {"mask", -2, 0},
+        {"mask", 0777, 1},
+        {"mask", 01000, 0},
+        {"limit", 86400000, 1},
+        {"limit", 86400001, 0},
+        {"limit", -1, 0},
+        {"flag", 0, 1},
+        {"flag", 1, 1},
+        {"flag", 2, 0},
+        {"times", 1000, 1},
+        {"times", 1001, 0},
+        {"times", -1, 0},
+        {"times", SPREAD(1000, 50), 1},
+        {"times", SPREAD(1000, 51), 0},
+        {"times", SPREAD(1001, 1), 0},
+        {"times", INT64_MIN, 0},
+        {"age", 0, 1},
+        {"age", 1999, 0},
+        {"age", SPREAD(0, 1), 0},
+        {"size", 0, 1},
+        {"size", 1, 0},
+        {"size", INT64_C(1) << 31, 1},
     };
     static const struct {
         const char *name, *v;

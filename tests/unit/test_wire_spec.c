@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "spec.h"
+#include "spread.h"
 
 #ifndef MW_SRCDIR
 #define MW_SRCDIR "."
@@ -25,6 +26,10 @@ static void full_spec(struct mw_spec *s)
     s->processes = 4;
     s->threads = 1024;
     s->umask = 0027;
+    s->maximum_requests = mw_spread_pack(1000, 10);
+    s->restart_interval_ms = 3600000;
+    s->memory_soft = 200 << 20;
+    s->memory_hard = INT64_C(8) << 30;
     s->user = "#33";
     s->group = "www-data";
     s->home = "/srv/blog";
