@@ -28,6 +28,8 @@ const struct mw_opt mw_pyopts_rows[] = {
      "Whether each sub-interpreter has a GIL of its own."},
     {"WSGIFreeThreading", MW_OPT_BOOL, AT(free_threading), 0, 1, 0,
      "Whether a free-threaded Python runs without a GIL."},
+    {"WSGICaseSensitivity", MW_OPT_BOOL, AT(case_sensitive), 0, 1, 1,
+     "Whether paths that differ only in case are different scripts."},
     {"UTF-8", MW_OPT_BOOL, AT(utf8), 0, 1, 1, "Whether Python runs in its UTF-8 mode."},
     {"WSGIPythonWarnings", MW_OPT_LINES, AT(warnings), 0, 0, 0,
      "Warning filters as for python -W, in their order."},

@@ -11,6 +11,7 @@ void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct
 {
     c->ops = ops;
     c->req = req;
+    c->native = NULL;
     c->state = MW_CHAN_OPEN;
     c->no_body = 0;
     c->left = -1;

@@ -68,6 +68,7 @@ enum mw_chan_state { MW_CHAN_OPEN, MW_CHAN_HEADED, MW_CHAN_ENDED };
 struct mw_chan {
     const struct mw_chan_ops *ops;
     const struct mw_req *req; /* borrowed; outlives the channel */
+    void *native; /* the host's own record of the request, for WSGIPassApacheRequest; or NULL */
     enum mw_chan_state state;
     int no_body;      /* HEAD, 204, 304: data is dropped */
     int64_t left;     /* bytes of Content-Length not yet sent; -1: not limited */

@@ -44,7 +44,6 @@ static struct mw_config *global_of(apr_pool_t *p)
     cfg->remarks = apr_array_make(p, 4, sizeof(const char *));
     cfg->restrict_embedded = -1;
     mw_opt_defaults(mw_pyopts_rows, mw_pyopts_nrows, &cfg->py);
-    cfg->case_sensitivity = -1;
     apr_pool_userdata_setn(cfg, GLOBAL_KEY, NULL, p);
     return cfg;
 }

@@ -70,7 +70,6 @@ struct mw_config {
     const char *python_path;       /* ':'-separated or NULL */
     struct mw_pyopts py;           /* eggs and switch interval: of embedded mode */
     int restrict_embedded;         /* -1: not set */
-    int case_sensitivity;          /* -1: not set */
     apr_array_header_t *remarks;   /* const char *: logged at info by mw_config_finish */
     int finished;                  /* mw_config_finish said OK already */
 };

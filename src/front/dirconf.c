@@ -40,9 +40,6 @@ const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg)
     return mw_cmd_pass_auth(cmd, arg, &conf->pass_authorization);
 }
 
-const struct mw_dirconf_idle mw_dirconf_pass_request = {
-    offsetof(struct mw_dir_conf, pass_apache_request),
-    "applications get no pointer into httpd, apache.request_rec is never set"};
 const struct mw_dirconf_idle mw_dirconf_sendfile = {
     offsetof(struct mw_dir_conf, enable_sendfile),
     "what wsgi.file_wrapper returns is read and sent in blocks"};

@@ -22,8 +22,7 @@ struct mw_dirconf_idle {
     size_t off;
     const char *why;
 };
-extern const struct mw_dirconf_idle mw_dirconf_pass_request, mw_dirconf_sendfile,
-    mw_dirconf_activity;
+extern const struct mw_dirconf_idle mw_dirconf_sendfile, mw_dirconf_activity;
 
 const char *mw_dirconf_name(cmd_parms *cmd, void *dir, const char *arg);
 

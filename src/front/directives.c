@@ -305,14 +305,6 @@ static const char *set_restrict_embedded(cmd_parms *cmd, void *dir, const char *
     return err ? err : mw_cmd_flag(cmd, arg, &mw_config_global(cmd->server)->restrict_embedded);
 }
 
-static const char *set_case_sensitivity(cmd_parms *cmd, void *dir, const char *arg)
-{
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-    (void)dir;
-    return err ? err : mw_cmd_flag(cmd, arg, &mw_config_global(cmd->server)->case_sensitivity);
-}
-
 /* Directives of mod_wsgi 6.0.5 that ask for what is done another way here: checked, said, not
  * used. */
 
@@ -406,8 +398,8 @@ const command_rec mw_directives[] = {
                     "names of the process groups that may be used, %{GLOBAL}: embedded"),
     AP_INIT_RAW_ARGS("WSGIHandlerScript", mw_dirconf_handler_script, NULL, OR_SECTIONS,
                      "name of the handler, path of the script, options"),
-    AP_INIT_TAKE1("WSGIPassApacheRequest", mw_dirconf_idle_flag, TEXT(&mw_dirconf_pass_request),
-                  OR_SECTIONS, "accepted, without effect"),
+    AP_INIT_TAKE1("WSGIPassApacheRequest", mw_dirconf_flag, DIR_FIELD(pass_apache_request),
+                  OR_SECTIONS, "On or Off: apache.request_rec for extensions, embedded mode"),
     AP_INIT_TAKE1("WSGIEnableSendfile", mw_dirconf_idle_flag, TEXT(&mw_dirconf_sendfile),
                   OR_FILEINFO, "On or Off"),
     AP_INIT_TAKE1("WSGIIgnoreActivity", mw_dirconf_idle_flag, TEXT(&mw_dirconf_activity),
@@ -423,8 +415,6 @@ const command_rec mw_directives[] = {
     MW_INTERPRETER_COMMANDS,
     AP_INIT_TAKE1("WSGIRestrictEmbedded", set_restrict_embedded, NULL, RSRC_CONF,
                   "On or Off: no Python in httpd's own processes"),
-    AP_INIT_TAKE1("WSGICaseSensitivity", set_case_sensitivity, NULL, RSRC_CONF,
-                  "On or Off: whether URLs that differ in case are different scripts"),
     AP_INIT_TAKE1("WSGISocketPrefix", set_socket_prefix, NULL, RSRC_CONF,
                   "accepted, without effect"),
     AP_INIT_TAKE1("WSGISocketRotation", set_idle_flag,

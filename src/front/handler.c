@@ -31,6 +31,8 @@ static int serve_embedded(struct mw_chan_httpd *ch)
         mw_chan_end(&ch->chan, MW_END_FAILED);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (mw_config_dir(ch->r)->pass_apache_request == 1)
+        ch->chan.native = ch->r;
     py->serve(&ch->chan);
     return ch->status;
 }

@@ -42,6 +42,8 @@ const char *mw_interpreter_check_env(apr_pool_t *p, const char *lines);
                       "seconds, for sys.setswitchinterval in embedded mode"),                \
         AP_INIT_TAKE1("WSGIDestroyInterpreter", mw_interpreter_set, NULL, RSRC_CONF,         \
                       "On or Off: join threads and run atexit functions at the end"),        \
+        AP_INIT_TAKE1("WSGICaseSensitivity", mw_interpreter_set, NULL, RSRC_CONF,            \
+                      "On or Off: whether paths that differ in case are different scripts"), \
         AP_INIT_TAKE1("WSGIPerInterpreterGIL", mw_interpreter_set, NULL, RSRC_CONF,          \
                       "On or Off: a GIL for each sub-interpreter"),                          \
         AP_INIT_TAKE1("WSGIFreeThreading", mw_interpreter_set, NULL, RSRC_CONF,              \

@@ -226,7 +226,7 @@ static const char *resource_name(request_rec *r, const struct mw_target *t)
 {
     char *name = apr_pstrcat(r->pool, server_name(r), "|", t->script_name, NULL);
 
-    if (mw_config_global(r->server)->case_sensitivity == 0)
+    if (!mw_config_global(r->server)->py.case_sensitive)
         ap_str_tolower(strchr(name, '|'));
     return name;
 }

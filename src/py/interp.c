@@ -173,7 +173,7 @@ static int furnish(struct mw_py_interp *in)
         return -1;
     in->st = PyModule_GetState(in->module);
     if (mw_py_boot(in->st, &proc.cfg) || mw_py_restrict(in->st, &proc.cfg.opts) ||
-        mw_py_module_adopt_package(in->module))
+        mw_py_module_adopt_package(in->module) || mw_py_module_adopt_apache())
         return -1;
     return mw_py_options_apply(&proc.cfg.opts);
 }

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,20 +48,29 @@ struct mw_py_script {
 
 /* -- records -- */
 
+/* The same for paths that differ only in the case of ASCII letters. */
 static unsigned bucket_of(struct mw_str path)
 {
     uint32_t h = 2166136261u;
 
     for (size_t i = 0; i < path.n; i++)
-        h = (h ^ (unsigned char)path.p[i]) * 16777619u;
+        h = (h ^ ((unsigned char)path.p[i] | 0x20)) * 16777619u;
     return (h ^ h >> 16) % MW_PY_SCRIPT_BUCKETS;
+}
+
+static int is_script(const struct mw_py_script *s, struct mw_str path)
+{
+    if (s->path_n != path.n)
+        return 0;
+    return memcmp(s->path, path.p, path.n) == 0 ||
+           (!mw_py_config()->opts.case_sensitive && strncasecmp(s->path, path.p, path.n) == 0);
 }
 
 static struct mw_py_script *find(struct mw_py_interp *in, struct mw_str path)
 {
     struct mw_py_script *s = __atomic_load_n(&in->script[bucket_of(path)], __ATOMIC_ACQUIRE);
 
-    while (s && (s->path_n != path.n || memcmp(s->path, path.p, path.n) != 0))
+    while (s && !is_script(s, path))
         s = s->next;
     return s;
 }
@@ -266,24 +276,36 @@ static enum mw_end report_unreadable(struct mw_py_script *s, struct mw_py_call *
 
 /* -- the module -- */
 
+/* What a module's name is made of, as new bytes. */
+static PyObject *name_seed(const char *path)
+{
+    PyObject *bytes = PyBytes_FromString(path);
+
+    if (bytes && !mw_py_config()->opts.case_sensitive)
+        Py_XSETREF(bytes, PyObject_CallMethod(bytes, "lower", NULL));
+    return bytes;
+}
+
 /* "_mod_wsgi_<md5 of path>" as a new str. */
 static PyObject *module_name(const char *path)
 {
     PyObject *md5 = PyImport_ImportModule("_md5");
+    PyObject *seed = name_seed(path);
     PyObject *hash = NULL, *digits = NULL, *name = NULL;
 
     if (!md5) {
         PyErr_Clear();
         md5 = PyImport_ImportModule("hashlib");
     }
-    if (md5)
-        hash = PyObject_CallMethod(md5, "md5", "y", path);
+    if (md5 && seed)
+        hash = PyObject_CallMethod(md5, "md5", "O", seed);
     if (hash)
         digits = PyObject_CallMethod(hash, "hexdigest", NULL);
     if (digits)
         name = PyUnicode_FromFormat("_mod_wsgi_%U", digits);
     Py_XDECREF(digits);
     Py_XDECREF(hash);
+    Py_XDECREF(seed);
     Py_XDECREF(md5);
     return name;
 }

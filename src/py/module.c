@@ -282,6 +282,45 @@ int mw_py_module_adopt_package(PyObject *module)
     return rv;
 }
 
+/* Execute what the spec found as sys.modules["apache"]. */
+static int import_apache(PyObject *spec)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *util = PyImport_ImportModule("importlib.util");
+    PyObject *loader = util ? PyObject_GetAttrString(spec, "loader") : NULL;
+    PyObject *module = loader ? PyObject_CallMethod(util, "module_from_spec", "O", spec) : NULL;
+    PyObject *done = NULL;
+
+    if (module && PyDict_SetItemString(modules, "apache", module) == 0)
+        done = PyObject_CallMethod(loader, "exec_module", "O", module);
+    int rv = done ? apache_exec(module) : -1;
+    Py_XDECREF(done);
+    Py_XDECREF(module);
+    Py_XDECREF(loader);
+    Py_XDECREF(util);
+    return rv;
+}
+
+int mw_py_module_adopt_apache(void)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *spec;
+
+    if (mw_py_config()->process_group[0] != '\0')
+        return 0;
+    spec = find_package("apache");
+    if (!spec)
+        return -1;
+    if (spec != Py_None && import_apache(spec)) {
+        mw_py_log_exception(NULL, "WSGI0800",
+                            "the module 'apache' of sys.path; the server's own is used");
+        if (PyMapping_HasKeyString(modules, "apache"))
+            (void)PyDict_DelItemString(modules, "apache");
+    }
+    Py_DECREF(spec);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 int mw_py_module_rename(PyObject *module, const char *app_group)
 {
     return add_text(module, "application_group", app_group);

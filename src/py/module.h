@@ -17,6 +17,10 @@ PyObject *mw_py_module_import(const char *app_group);
  * importable, nothing of the package itself is run. 0, or -1 with an exception. */
 int mw_py_module_adopt_package(PyObject *module);
 
+/* Embedded mode: if sys.path has a module apache, import that one and give it the attributes of ours,
+ * which it then stands for. What it raises is logged, and ours is used. 0, or -1 with an exception. */
+int mw_py_module_adopt_apache(void);
+
 /* mod_wsgi.application_group, when the main interpreter gets its name. 0 or -1. */
 int mw_py_module_rename(PyObject *module, const char *app_group);
 

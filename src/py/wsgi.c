@@ -41,6 +41,7 @@ struct run {
     struct mw_py_errors *errors;
     PyObject *early_hints;
     PyObject *client_disconnected;
+    PyObject *native; /* capsule of WSGIPassApacheRequest, or NULL */
     enum mw_end how;
     int pending; /* the head and me->body are still to be sent */
 };
@@ -330,11 +331,31 @@ static PyObject *build_environ(struct run *r)
     return mw_py_environ_build(&r->in->st->environ, r->req, &extra);
 }
 
+/* WSGIPassApacheRequest: 0 or -1 with an exception. */
+static int put_native(struct run *r, PyObject *dict)
+{
+    if (!r->c->native)
+        return 0;
+    r->native = PyCapsule_New(r->c->native, NULL, NULL);
+    return r->native ? PyDict_SetItemString(dict, "apache.request_rec", r->native) : -1;
+}
+
+/* Whoever kept the capsule must not get at the request that is gone: its name is another now. */
+static void end_native(struct run *r)
+{
+    if (r->native && PyCapsule_SetName(r->native, "apache.request_rec of a request that has ended"))
+        PyErr_Clear();
+    Py_CLEAR(r->native);
+}
+
 /* Takes app. */
 static void call_app(struct run *r, PyObject *app)
 {
     r->request.app_us = mw_clock_epoch_us();
     PyObject *dict = build_environ(r);
+
+    if (dict && put_native(r, dict))
+        Py_CLEAR(dict);
     PyObject *args[3] = {NULL, dict, (PyObject *)r->call};
     PyObject *result = NULL;
 
@@ -388,6 +409,7 @@ static void publish_finished(struct run *r)
 /* Afterwards the channel belongs to this thread alone, and no Python object knows it. */
 static void drop_objects(struct run *r)
 {
+    end_native(r);
     if (r->call)
         mw_py_call_cut(r->call);
     if (r->request.app_us && mw_py_events_wanted(r->in->st) && !mw_py_is_forked())

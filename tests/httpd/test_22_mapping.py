@@ -1,5 +1,6 @@
 """Ways to an application other than an alias, and what stands in the way: handlers, restricted groups."""
 
+import hashlib
 import os
 import re
 
@@ -170,9 +171,9 @@ def test_mapping_10_refused(own_httpd, line, wanted):
 
 
 def test_mapping_11_what_has_no_effect_yet_is_told(own_httpd):
-    httpd = own_httpd(main="WSGIPassApacheRequest On\nWSGIEnableSendfile On\nWSGIIgnoreActivity On\n"
+    httpd = own_httpd(main="WSGIEnableSendfile On\nWSGIIgnoreActivity On\n"
                            "<Location /x>\nWSGIEnableSendfile Off\n</Location>\n")
-    for name in ("WSGIPassApacheRequest", "WSGIEnableSendfile", "WSGIIgnoreActivity"):
+    for name in ("WSGIEnableSendfile", "WSGIIgnoreActivity"):
         assert len(httpd.log.find(rf"WSGI0600: {name} \(.*\) has no effect:")) == 1
 
 
@@ -184,3 +185,22 @@ def test_mapping_12_not_in_htaccess(own_httpd, line):
         f.write(line + "\n")
     httpd.log.allow("not allowed here")
     assert httpd.fetch("/x").status == 500
+
+
+@pytest.mark.parametrize("sensitive", ["On", "Off"])
+def test_mapping_13_case_of_a_script(own_httpd, mode, sensitive):
+    """Hard links stand for a file system that does not tell the two spellings apart."""
+    made = own_httpd.make(main=f"WSGICaseSensitivity {sensitive}\nWSGIDaemonProcess group\n", vhosts={
+        "embedded": "WSGIScriptAlias /files @tmp@/scripts\nWSGIApplicationGroup one\n",
+        "daemon": "WSGIProcessGroup group\nWSGIScriptAlias /files @tmp@/scripts\nWSGIApplicationGroup one\n"})
+    os.mkdir(made.path("tmp", "scripts"))
+    with open(made.path("tmp", "scripts", "App.wsgi"), "w", encoding="ascii") as f:
+        f.write("def application(environ, start_response):\n"
+                "    start_response('200 OK', [])\n"
+                "    return [__name__.encode()]\n")
+    os.link(made.path("tmp", "scripts", "App.wsgi"), made.path("tmp", "scripts", "app.wsgi"))
+    httpd = made.start()
+    names = [httpd.fetch(f"/files/{name}.wsgi", mode).body.decode() for name in ("App", "app")]
+    lower = "_mod_wsgi_" + hashlib.md5(made.path("tmp", "scripts", "app.wsgi").lower().encode()).hexdigest()
+    assert (names[0] == names[1] == lower) == (sensitive == "Off")
+    assert (names[0] != names[1]) == (sensitive == "On")

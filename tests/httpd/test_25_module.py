@@ -295,3 +295,81 @@ except ZeroDivisionError:
     found = [(line.level, line.text.partition(word)[2].strip()) for line in log.find(word, log=f"{mode}.log")]
     assert found == [("debug", "debug"), ("info", "info"), ("warn", "warning"), ("error", "error"),
                      ("crit", "critical"), ("error", "caught")]
+
+
+# -- a module apache of one's own
+
+
+def with_apache(httpd, text):
+    made = httpd.make(**with_code("WSGIPythonPath @dir@/site", "python-path=@dir@/site"))
+    os.mkdir(made.path("site"))
+    with open(made.path("site", "apache.py"), "w", encoding="ascii") as f:
+        f.write(text)
+    return made
+
+
+@pytest.mark.parametrize("path", ["/main", "/sub"])
+def test_module_16_a_module_apache_is_imported_in_embedded_mode_only(own_httpd, mode, path):
+    httpd = with_apache(own_httpd, "own = __name__\nversion = 'its own'\n").start()
+    found = Code(httpd)("""
+import apache
+result = [getattr(apache, "own", None), list(apache.version) == list(environ["apache.version"])]
+""", mode, path)
+    assert found == ["apache" if mode == "embedded" else None, True]
+
+
+def test_module_17_a_module_apache_that_fails_is_said_and_not_used(own_httpd, mode):
+    httpd = with_apache(own_httpd, "own = 1\nraise RuntimeError('not today')\n")
+    httpd.log.allow("WSGI0800|not today|Traceback|apache.py|raise RuntimeError|frozen importlib")
+    httpd.start()
+    found = Code(httpd)("""
+import apache
+result = [hasattr(apache, "own"), hasattr(apache, "mpm_name")]
+""", mode)
+    assert found == [False, True]
+    httpd.fetch("/sub", "embedded", method="POST", body=b"")
+    assert httpd.log.find("WSGI0800: RuntimeError.*module 'apache'")
+
+
+# -- WSGIPassApacheRequest
+
+
+CAPSULE = """
+import ctypes
+pointer = ctypes.pythonapi.PyCapsule_GetPointer
+pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+"""
+
+
+def test_module_18_the_record_of_the_request(own_httpd, mode):
+    httpd = own_httpd(**with_code(vhost="<Location /main>\nWSGIPassApacheRequest On\n</Location>\n"))
+    run = Code(httpd)
+    assert run("result = 'apache.request_rec' in environ", mode, "/sub") is False
+    found = run(CAPSULE + """
+kept = environ.get("apache.request_rec")
+import mod_wsgi
+mod_wsgi.kept = kept
+result = kept is not None and bool(pointer(kept, None))
+""", mode, "/main")
+    assert found == (mode == "embedded")
+
+
+def test_module_19_a_record_that_was_kept_is_invalid(own_httpd):
+    only = "StartServers 1\nServerLimit 1\nMaxRequestWorkers 1\nMinSpareServers 1\nMaxSpareServers 1\n"
+    httpd = own_httpd(**with_code(vhost="WSGIPassApacheRequest On\n",
+                                  mpm_config=only if server.MPM == "prefork" else None))
+    httpd.log.allow("AH00161")
+    run = Code(httpd)
+    run("import mod_wsgi\nmod_wsgi.kept = environ['apache.request_rec']", "embedded", "/main")
+    said = ""
+    for _ in range(200):  # another child may answer
+        said = run(CAPSULE + """
+import mod_wsgi
+try:
+    result = bool(pointer(mod_wsgi.kept, None)) if hasattr(mod_wsgi, "kept") else ""
+except ValueError as e:
+    result = str(e)
+""", "embedded", "/main")
+        if said != "":
+            break
+    assert "incorrect name" in str(said)
