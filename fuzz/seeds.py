@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes the seed corpora, fuzz/corpus/NAME/*: run it after a format changed.
+"""Writes the seed corpora, fuzz/corpus/NAME/*; ./dev test and ./dev fuzz call it.
 
 The formats are written down here once more, independent of the C code, as docs/protocol.md says them.
 """
@@ -142,8 +142,19 @@ def main():
         folder = os.path.join(HERE, "corpus", name)
         os.makedirs(folder, exist_ok=True)
         for seed, content in seeds.items():
-            with open(os.path.join(folder, seed), "wb") as f:
-                f.write(content)
+            write(os.path.join(folder, seed), content)
+
+
+def write(path, content):
+    """Only if it is not there already: somebody else's copy of the sources may be read-only."""
+    try:
+        with open(path, "rb") as f:
+            if f.read() == content:
+                return
+    except FileNotFoundError:
+        pass
+    with open(path, "wb") as f:
+        f.write(content)
 
 
 if __name__ == "__main__":

@@ -441,7 +441,7 @@ static void test_spec_10_the_fuzzers_seed_has_the_rows_of_today(void **state)
     size_t n = fread(bytes, 1, sizeof bytes, f);
     fclose(f);
     if (mw_spec_decode(&d, bytes, n))
-        fail_msg("%s is not a specification any more: run fuzz/seeds.py", path);
+        fail_msg("%s is no specification: fuzz/seeds.py has to follow the format", path);
     assert_int_equal(d.npreload, 2);
     mw_spec_fini(&d);
 }
