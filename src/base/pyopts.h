@@ -22,7 +22,7 @@ struct mw_pyopts {
     int64_t destroy_interpreter; /* 0: no atexit function, no thread joined */
     int64_t own_gil;             /* of sub-interpreters; Python 3.12 and later */
     int64_t free_threading;      /* asked for */
-    int64_t case_sensitive; /* whether paths that differ in case are different scripts */
+    int64_t case_sensitive;      /* whether paths that differ in case are different scripts */
     int64_t utf8;         /* UTF-8 mode, unless PYTHONUTF8 in the environment says otherwise */
     const char *warnings; /* as python -W, '\n' between them; NULL: none */
 
