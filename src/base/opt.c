@@ -97,6 +97,17 @@ static int parse_millionths(const char *s, int64_t *out)
     return parse_digits(digits, 10, out);
 }
 
+/* A sign is read only where the row allows what it means. */
+static int parse_whole(const struct mw_opt *row, const char *s, int64_t *out)
+{
+    int negative = row->type == MW_OPT_INT && row->min < 0 && *s == '-';
+    int rv = parse_digits(s + negative, row->type == MW_OPT_OCTAL ? 8 : 10, out);
+
+    if (rv == 0 && negative)
+        *out = -*out;
+    return rv;
+}
+
 /* "64M" is 67108864. */
 static int parse_bytes(const char *s, int64_t *out)
 {
@@ -126,7 +137,7 @@ static int parse_plain(const struct mw_opt *row, const char *s, int64_t *out)
     else if (row->type == MW_OPT_BYTES)
         rv = parse_bytes(s, &v);
     else
-        rv = parse_digits(s, row->type == MW_OPT_OCTAL ? 8 : 10, &v);
+        rv = parse_whole(row, s, &v);
     if (rv)
         return rv;
     if (row->type == MW_OPT_SECS || row->type == MW_OPT_SECS_SPREAD) {

@@ -217,6 +217,8 @@ static int identify_root(struct mw_group *g, apr_pool_t *p)
                            (unsigned long)ap_unixd_config.user_id);
     if (!why && spec->group)
         why = mw_identity_group(p, spec->group, &spec->gid);
+    if (!why && spec->supplementary_groups)
+        why = mw_identity_groups(p, spec->supplementary_groups, &spec->supplementary_groups);
     if (!why && id.uid == 0)
         why = "WSGI process blocked from running as root. Name another user with user=";
     if (why)
@@ -249,6 +251,8 @@ static int identify_plain(struct mw_group *g, apr_pool_t *p)
                            "or group= somebody else than uid %lu, gid %lu; start httpd as root, "
                            "or drop the options",
                            (unsigned long)geteuid(), (unsigned long)getegid());
+    if (!why && spec->supplementary_groups)
+        why = "supplementary-groups= needs httpd to be started as root; drop the option";
     if (!why && spec->chroot)
         why = "Cannot chroot WSGI daemon process when not root.";
     if (!why)

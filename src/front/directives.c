@@ -57,6 +57,7 @@ static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *sp
 {
     struct mw_identity id;
     int64_t gid;
+    const char *list;
     const char *option = "user";
     const char *why = NULL;
 
@@ -73,13 +74,37 @@ static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *sp
         option = "group";
         why = mw_identity_group(cmd->pool, spec->group, &gid);
     }
+    if (!why && spec->supplementary_groups) {
+        option = "supplementary-groups";
+        why = mw_identity_groups(cmd->pool, spec->supplementary_groups, &list);
+    }
     if (why)
         return mw_cmd_complain(cmd, "Invalid %s for WSGI daemon process%s: %s", option, subject,
                                why);
     if (spec->chroot && geteuid() != 0)
         return mw_cmd_complain(cmd, "Cannot chroot WSGI daemon process when not root. chroot=%s%s",
                                spec->chroot, subject);
+    if (spec->cpu_priority < 0 && geteuid() != 0)
+        return mw_cmd_complain(cmd,
+                               "Cannot raise the priority of WSGI daemon process when not root. "
+                               "cpu-priority=%" APR_INT64_T_FMT
+                               "%s; without root it must be from 0 to 19",
+                               spec->cpu_priority, subject);
     return NULL;
+}
+
+/* What 6.0.5 needs for its sockets. */
+static void remark_sockets(const cmd_parms *cmd, const struct mw_spec *spec, const char *subject)
+{
+    apr_array_header_t *remarks = mw_config_global(cmd->server)->remarks;
+
+    if (spec->listen_backlog >= 0 || spec->socket_user)
+        APR_ARRAY_PUSH(remarks, const char *) = apr_psprintf(
+            cmd->pool,
+            "%s= of %s%s (%s) has no effect: connections are handed over, no socket "
+            "is made",
+            spec->socket_user ? "socket-user" : "listen-backlog", cmd->cmd->name, subject,
+            mw_cmd_where(cmd));
 }
 
 static const char *check_environment(const cmd_parms *cmd, const struct mw_spec *spec,
@@ -120,6 +145,7 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
         err = check_environment(cmd, &g->spec, o.subject);
     if (err)
         return err;
+    remark_sockets(cmd, &g->spec, o.subject);
     expand_display_name(cmd, &g->spec);
     g->index = (unsigned)cfg->groups->nelts;
     APR_ARRAY_PUSH(cfg->groups, struct mw_group *) = g;

@@ -90,3 +90,22 @@ const char *mw_identity_group(apr_pool_t *p, const char *text, int64_t *gid_r)
     *gid_r = (int64_t)gr->gr_gid;
     return NULL;
 }
+
+const char *mw_identity_groups(apr_pool_t *p, const char *text, const char **list_r)
+{
+    char *state, *rest = apr_pstrdup(p, text);
+    const char *list = "";
+
+    for (char *name; (name = apr_strtok(rest, ",", &state)); rest = NULL) {
+        int64_t gid;
+        const char *why = mw_identity_group(p, name, &gid);
+
+        if (why)
+            return why;
+        list = apr_psprintf(p, "%s%s#%" APR_INT64_T_FMT, list, *list ? "," : "", gid);
+    }
+    if (!*list)
+        return apr_psprintf(p, "'%s' names no group", text);
+    *list_r = list;
+    return NULL;
+}

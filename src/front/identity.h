@@ -22,6 +22,9 @@ const char *mw_identity_user(apr_pool_t *p, const char *text, struct mw_identity
 /* text is a name or #gid; a number needs no entry in the group database. As above. */
 const char *mw_identity_group(apr_pool_t *p, const char *text, int64_t *gid_r);
 
+/* text is a list of those with ',' between them; "#gid,#gid" into *list_r. As above. */
+const char *mw_identity_groups(apr_pool_t *p, const char *text, const char **list_r);
+
 /* The entry of a uid: 1, or 0 if there is none. */
 int mw_identity_of(apr_pool_t *p, int64_t uid, struct mw_identity *out);
 

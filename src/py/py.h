@@ -20,7 +20,9 @@
 /* Why a worker stops, as applications are told it. */
 #define MW_PY_STOP_SIGNAL "shutdown_signal"
 #define MW_PY_STOP_GRACEFUL "graceful_signal"
+#define MW_PY_STOP_EVICTION "eviction_signal"
 #define MW_PY_STOP_RELOAD "script_reload"
+#define MW_PY_STOP_CPU "cpu_time_limit"
 
 struct mw_py_config {
     const char *home;     /* prefix or virtual environment; NULL: compiled in */

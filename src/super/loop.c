@@ -59,9 +59,12 @@ static const char *name_of(const struct supervisor *s, const struct mw_child *ch
 static struct mw_policy_limits limits_of(const struct supervisor *s, const struct mw_child *ch)
 {
     const struct mw_spec *spec = group_of(s, ch)->spec;
+    int64_t drain_ms = spec->graceful_timeout_ms;
+    if (spec->eviction_timeout_ms > drain_ms)
+        drain_ms = spec->eviction_timeout_ms;
     return (struct mw_policy_limits){
         .startup_ms = spec->startup_timeout_ms > 0 ? (uint64_t)spec->startup_timeout_ms : 0,
-        .graceful_ms = spec->graceful_timeout_ms > 0 ? (uint64_t)spec->graceful_timeout_ms : 0,
+        .graceful_ms = drain_ms > 0 ? (uint64_t)drain_ms : 0,
         .shutdown_ms = spec->shutdown_timeout_ms > 0 ? (uint64_t)spec->shutdown_timeout_ms : 0};
 }
 

@@ -37,6 +37,8 @@ const struct mw_opt mw_spec_opts[] = {
      "killed and started again later; 0: no limit."},
     {"graceful-timeout", MW_OPT_SECS, AT(graceful_timeout_ms), 0, DAY_MS, SECS(15),
      "Seconds a process that is being replaced may take to finish its requests."},
+    {"eviction-timeout", MW_OPT_SECS, AT(eviction_timeout_ms), 0, DAY_MS, 0,
+     "Seconds a process that got SIGUSR1 may take to finish its requests; 0: graceful-timeout."},
     {"shutdown-timeout", MW_OPT_SECS, AT(shutdown_timeout_ms), 0, DAY_MS, SECS(5),
      "Seconds a process may take to leave, atexit functions included, before it is killed."},
     {"maximum-requests", MW_OPT_INT_SPREAD, AT(maximum_requests), 0, 1000000000, 0,
@@ -50,11 +52,30 @@ const struct mw_opt mw_spec_opts[] = {
      "seconds; looked at once a second."},
     {"memory-hard", MW_OPT_BYTES, AT(memory_hard), 1 << 20, INT64_C(1) << 50, 0,
      "Bytes of resident memory above which a process is killed at once; looked at once a second."},
+    {"cpu-time-limit", MW_OPT_SECS, AT(cpu_time_limit_ms), 0, YEAR_MS, 0,
+     "Seconds of CPU time after which a process is replaced; one that does not leave for it is "
+     "killed by the kernel 1 second and shutdown-timeout later; 0: no limit."},
+    {"cpu-priority", MW_OPT_INT, AT(cpu_priority), -20, 19, 0,
+     "Scheduling priority of the processes, as with nice; a negative one needs httpd started as "
+     "root; 0: httpd's."},
+    {"memory-limit", MW_OPT_BYTES, AT(memory_limit), 0, INT64_C(1) << 50, 0,
+     "Bytes of data, heap included, that a process may have (RLIMIT_DATA), beyond which Python "
+     "raises MemoryError; 0: no limit."},
+    {"virtual-memory-limit", MW_OPT_BYTES, AT(virtual_memory_limit), 0, INT64_C(1) << 50, 0,
+     "Bytes of address space, libraries and stacks included, that a process may have (RLIMIT_AS); "
+     "0: no limit."},
+    {"listen-backlog", MW_OPT_INT, AT(listen_backlog), 0, INT32_MAX, -1,
+     "Accepted, without effect: there is no socket that listens."},
     {"user", MW_OPT_STR, AT(user), 0, 0, 0,
      "User the processes run as, a name or #uid; httpd's User if not given. Needs httpd started as "
      "root."},
     {"group", MW_OPT_STR, AT(group), 0, 0, 0,
      "Primary group the processes run as, a name or #gid; httpd's Group if not given."},
+    {"supplementary-groups", MW_OPT_STR, AT(supplementary_groups), 0, 0, 0,
+     "Groups of the processes beside the primary one, names or #gid with ',' between them; those "
+     "of the user if not given. Needs httpd started as root."},
+    {"socket-user", MW_OPT_STR, AT(socket_user), 0, 0, 0,
+     "Accepted, without effect: there is no socket file that could have an owner."},
     {"home", MW_OPT_DIR, AT(home), 0, 0, 0,
      "Working directory of the processes, also the first entry of sys.path."},
     {"lang", MW_OPT_STR, AT(lang), 0, 0, 0, "Locale name put into the environment as LANG."},

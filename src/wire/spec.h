@@ -25,19 +25,27 @@ struct mw_spec {
     /* Options of WSGIDaemonProcess: one row of mw_spec_opts each. */
     int64_t processes; /* 0: not given, 1 process, wsgi.multiprocess false */
     int64_t threads;
-    int64_t umask;               /* -1: inherit */
-    int64_t stack_size;          /* bytes; 0: the platform's */
-    int64_t queue_timeout_ms;    /* 0: socket timeout */
-    int64_t socket_timeout_ms;   /* 0: httpd's Timeout */
-    int64_t startup_timeout_ms;  /* supervisor's limit for READY */
-    int64_t graceful_timeout_ms; /* drain */
-    int64_t shutdown_timeout_ms; /* after the drain: atexit and threads */
-    int64_t maximum_requests;    /* spread.h; 0: no limit */
-    int64_t restart_interval_ms; /* spread.h; 0: no limit */
-    int64_t memory_soft;         /* bytes resident; 0: no limit */
-    int64_t memory_hard;         /* likewise */
-    const char *user;            /* name or #uid; NULL: httpd's User */
-    const char *group;           /* name or #gid; NULL: httpd's Group */
+    int64_t umask;                    /* -1: inherit */
+    int64_t stack_size;               /* bytes; 0: the platform's */
+    int64_t queue_timeout_ms;         /* 0: socket timeout */
+    int64_t socket_timeout_ms;        /* 0: httpd's Timeout */
+    int64_t startup_timeout_ms;       /* supervisor's limit for READY */
+    int64_t graceful_timeout_ms;      /* drain */
+    int64_t eviction_timeout_ms;      /* drain after SIGUSR1; 0: as graceful */
+    int64_t shutdown_timeout_ms;      /* after the drain: atexit and threads */
+    int64_t maximum_requests;         /* spread.h; 0: no limit */
+    int64_t restart_interval_ms;      /* spread.h; 0: no limit */
+    int64_t memory_soft;              /* bytes resident; 0: no limit */
+    int64_t memory_hard;              /* likewise */
+    int64_t cpu_time_limit_ms;        /* whole seconds; 0: none */
+    int64_t cpu_priority;             /* as setpriority(2) has it; 0: httpd's */
+    int64_t memory_limit;             /* bytes of RLIMIT_DATA; 0: none */
+    int64_t virtual_memory_limit;     /* bytes of RLIMIT_AS; 0: none */
+    int64_t listen_backlog;           /* accepted, without effect; -1: not given */
+    const char *user;                 /* name or #uid; NULL: httpd's User */
+    const char *group;                /* name or #gid; NULL: httpd's Group */
+    const char *supplementary_groups; /* "#gid,#gid" once httpd has looked them up */
+    const char *socket_user;          /* accepted, without effect */
     const char *home;
     const char *lang;
     const char *locale;

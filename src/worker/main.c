@@ -23,6 +23,7 @@
 #include "ctl.h"
 #include "intake.h"
 #include "io.h"
+#include "limits.h"
 #include "log.h"
 #include "pool.h"
 #include "py.h"
@@ -223,6 +224,13 @@ static int drop_privileges(struct worker *w, char *why, size_t cap)
     return mw_sandbox_drop(&w->sandbox, why, cap);
 }
 
+static int set_limits(struct worker *w, char *why, size_t cap)
+{
+    (void)why, (void)cap;
+    mw_limits_set(&w->spec);
+    return 0;
+}
+
 static int set_umask(struct worker *w, char *why, size_t cap)
 {
     return mw_sandbox_umask(&w->sandbox, why, cap);
@@ -321,7 +329,7 @@ static void on_signal(int sig)
 
 static int watch_signals(struct worker *w, char *why, size_t cap)
 {
-    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGUSR2};
+    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGUSR2, SIGXCPU};
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     int p[2];
 
@@ -396,6 +404,7 @@ static const struct {
     {"load the Python runtime", load_runtime},
     {"set the environment", set_environment},
     {"find the user's groups", find_groups},
+    {"set the limits", set_limits},
     {"enter the chroot", enter_chroot},
     {"drop privileges", drop_privileges},
     {"set the umask", set_umask},
@@ -508,20 +517,45 @@ static int read_control(struct worker *w)
     return 1;
 }
 
+static void on_sigusr1(struct worker *w)
+{
+    int64_t eviction_ms = w->spec.eviction_timeout_ms;
+
+    if (eviction_ms > 0)
+        drain_and_tell(w, "it got SIGUSR1", eviction_ms, MW_PY_STOP_EVICTION);
+    else
+        drain_and_tell(w, "it got SIGUSR1", w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
+}
+
+static void take_signal(struct worker *w, int sig)
+{
+    switch (sig) {
+    case WAKE:
+        break;
+    case SIGHUP:
+    case SIGUSR2:
+        w->runtime->signalled(sig);
+        break;
+    case SIGUSR1:
+        on_sigusr1(w);
+        break;
+    case SIGXCPU:
+        drain_and_tell(w, "it has used up its cpu-time-limit", w->spec.graceful_timeout_ms,
+                       MW_PY_STOP_CPU);
+        break;
+    default:
+        drain_and_tell(w, "it was told to end by a signal", w->spec.shutdown_timeout_ms,
+                       MW_PY_STOP_SIGNAL);
+    }
+}
+
 static void read_signals(struct worker *w)
 {
     unsigned char bytes[64];
     ssize_t n = read(w->signal_r, bytes, sizeof bytes);
 
-    for (ssize_t i = 0; i < n; i++) {
-        if (bytes[i] == SIGHUP || bytes[i] == SIGUSR2)
-            w->runtime->signalled(bytes[i]);
-        else if (bytes[i] == SIGUSR1)
-            drain_and_tell(w, "it got SIGUSR1", w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
-        else if (bytes[i] != WAKE)
-            drain_and_tell(w, "it was told to end by a signal", w->spec.shutdown_timeout_ms,
-                           MW_PY_STOP_SIGNAL);
-    }
+    for (ssize_t i = 0; i < n; i++)
+        take_signal(w, bytes[i]);
     if (__atomic_load_n(&w->recycle, __ATOMIC_ACQUIRE) == RECYCLE_ASKED)
         drain_and_tell(w, w->recycle_why, w->spec.graceful_timeout_ms, MW_PY_STOP_RELOAD);
 }

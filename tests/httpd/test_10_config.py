@@ -126,6 +126,11 @@ REFUSED = {
     "user-0": ("WSGIDaemonProcess g user=#0", ["WSGI process blocked from running as root"]),
     "group-unknown": ("WSGIDaemonProcess g group=nosuchgroup",
                       ["Invalid group for WSGI daemon process", "'nosuchgroup'"]),
+    "groups-unknown": ("WSGIDaemonProcess g supplementary-groups=daemon,nosuchgroup",
+                       ["Invalid supplementary-groups for WSGI daemon process", "'nosuchgroup'"]),
+    "groups-none": ("WSGIDaemonProcess g supplementary-groups=,", ["',' names no group"]),
+    "priority-20": ("WSGIDaemonProcess g cpu-priority=20", ["Invalid cpu-priority", "from -20 to 19"]),
+    "memory-unit": ("WSGIDaemonProcess g memory-limit=1X", ["Invalid memory-limit", "'1X'"]),
     "python-home-missing": ("WSGIDaemonProcess g python-home=/nonexistent",
                             ["WSGI0605", "WSGIDaemonProcess g", "'/nonexistent' is not a directory"]),
     "python-home-empty": ("WSGIDaemonProcess g python-home=@tmp@",
@@ -234,6 +239,11 @@ def test_config_11_user_by_number(configtest):
 def test_config_12_chroot_must_be_there(configtest):
     text = configtest.refused("WSGIDaemonProcess g chroot=/nonexistent")
     assert "WSGI0604" in text and "chroot=/nonexistent" in text
+
+
+@needs_no_root
+def test_config_13_a_negative_priority_needs_root(configtest):
+    assert "Cannot raise the priority" in configtest.refused("WSGIDaemonProcess g cpu-priority=-1")
 
 
 @needs_no_root

@@ -10,7 +10,7 @@
 #define SPREAD(base, percent) ((base) | INT64_C(percent) << 48)
 
 struct target {
-    int64_t count, limit, mask, flag, pause, times, age, size;
+    int64_t count, limit, mask, flag, pause, times, age, size, level;
     const char *name, *dir, *lines;
 };
 
@@ -26,6 +26,7 @@ static const struct mw_opt rows[] = {
     {"times", MW_OPT_INT_SPREAD, offsetof(struct target, times), 0, 1000, 0, "Times."},
     {"age", MW_OPT_SECS_SPREAD, offsetof(struct target, age), 2000, 60000, 0, "Seconds."},
     {"size", MW_OPT_BYTES, offsetof(struct target, size), 1 << 20, INT64_C(1) << 31, 0, "Bytes."},
+    {"level", MW_OPT_INT, offsetof(struct target, level), -20, 19, 0, "A level."},
 };
 
 static const struct mw_opt *row(const char *name)
@@ -100,6 +101,9 @@ static void test_opt_03_numbers(void **state)
         {"size", "1024K", 1 << 20},
         {"size", "1M", 1 << 20},
         {"size", "2G", INT64_C(1) << 31},
+        {"level", "-20", -20},
+        {"level", "-0", 0},
+        {"level", "19", 19},
     };
 
     for (size_t i = 0; i < MW_ARRAY_LEN(good); i++) {
@@ -132,6 +136,9 @@ static void test_opt_04_refusals_change_nothing_and_say_why(void **state)
          "must be a number of seconds from 0.000001 to 2.5, with at most 6 decimals",
          {"", ".", "0", "0.0", "2.500001", "0.0000001", "-1", "1e3", "1 ", "1.5.0", "1,5", "inf",
           "0000000000001", "999999999999"}},
+        {"level",
+         "must be a whole number from -20 to 19",
+         {"", "-", "-21", "20", "--1", "- 1", "+1", "-1x", "-9223372036854775808"}},
         {"lines", "must not be empty", {""}},
         {"times",
          "must be a whole number from 0 to 1000; ~1% to ~50% may follow it",

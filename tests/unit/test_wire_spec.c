@@ -32,6 +32,9 @@ static void full_spec(struct mw_spec *s)
     s->memory_hard = INT64_C(8) << 30;
     s->user = "#33";
     s->group = "www-data";
+    s->supplementary_groups = "#4,#20";
+    s->cpu_priority = -20;
+    s->memory_limit = INT64_C(1) << 50;
     s->home = "/srv/blog";
     s->lang = "C.UTF-8";
     s->python_path = "/srv/lib:/srv/more";
@@ -153,6 +156,12 @@ static void test_spec_02_defaults(void **state)
     assert_int_equal(s.startup_timeout_ms, 60000);
     assert_int_equal(s.graceful_timeout_ms, 15000);
     assert_int_equal(s.shutdown_timeout_ms, 5000);
+    assert_int_equal(s.eviction_timeout_ms, 0);
+    assert_int_equal(s.cpu_time_limit_ms, 0);
+    assert_int_equal(s.cpu_priority, 0);
+    assert_int_equal(s.memory_limit, 0);
+    assert_int_equal(s.virtual_memory_limit, 0);
+    assert_null(s.supplementary_groups);
     assert_null(s.user);
     assert_null(s.display_name);
     encode(&b, &s);
@@ -193,6 +202,20 @@ static void test_spec_03_options_of_the_directive(void **state)
         {"startup-timeout", "0", NULL},
         {"graceful-timeout", "15s", "must be a whole number of seconds from 0 to 86400"},
         {"shutdown-timeout", "-1", "must be a whole number of seconds from 0 to 86400"},
+        {"eviction-timeout", "86401", "must be a whole number of seconds from 0 to 86400"},
+        {"cpu-time-limit", "31622400", NULL},
+        {"cpu-time-limit", "31622401", "must be a whole number of seconds from 0 to 31622400"},
+        {"cpu-priority", "-20", NULL},
+        {"cpu-priority", "19", NULL},
+        {"cpu-priority", "-21", "must be a whole number from -20 to 19"},
+        {"cpu-priority", "20", "must be a whole number from -20 to 19"},
+        {"memory-limit", "0", NULL},
+        {"memory-limit", "1048576G", NULL},
+        {"virtual-memory-limit", "-1",
+         "must be a whole number of bytes from 0 to 1048576G; K, M or G may follow it"},
+        {"listen-backlog", "100", NULL},
+        {"socket-user", "", "must not be empty"},
+        {"supplementary-groups", "adm,#12", NULL},
         {"user", "#33", NULL},
         {"user", "", "must not be empty"},
         {"group", "www-data", NULL},
@@ -255,6 +278,8 @@ static void test_spec_05_a_value_out_of_range_is_refused_on_both_sides(void **st
         {offsetof(struct mw_spec, threads), 1025},
         {offsetof(struct mw_spec, umask), -2},
         {offsetof(struct mw_spec, umask), 01000},
+        {offsetof(struct mw_spec, cpu_priority), 20},
+        {offsetof(struct mw_spec, memory_limit), -1},
         {offsetof(struct mw_spec, shutdown_timeout_ms), 86400001},
         {offsetof(struct mw_spec, uid), -2},
         {offsetof(struct mw_spec, uid), UINT32_MAX},
