@@ -27,9 +27,10 @@ enum mw_end {
     MW_END_UNREADABLE = 4, /* the script may not be read; no head went out: 403 */
     /* The worker is being replaced, the application has not seen the request: try another one. */
     MW_END_RELOAD = 5,
-    MW_END_ABORTED = 6 /* the client went away and the engine stopped for it */
+    MW_END_ABORTED = 6, /* the client went away and the engine stopped for it */
+    MW_END_TIMEOUT = 7  /* the application took longer than it may; no head went out: 504 */
 };
-#define MW_END_LAST MW_END_ABORTED
+#define MW_END_LAST MW_END_TIMEOUT
 
 enum mw_data_flag {
     /* More data or the end follows at once, without running the application in between: need not be

@@ -3,7 +3,8 @@
  *
  * Layout, all little-endian:
  *   0 u32 flags   4 u32 npairs   8 i64 content_length   16 u64 start_us   24 u64 queue_us
- *  32 str script, str callable, str app_group, str process_group, str log_id
+ *  32 u32 timeout_ms
+ *  36 str script, str callable, str app_group, str process_group, str log_id
  *     npairs times: str key, str value
  */
 #include "req.h"
@@ -20,6 +21,7 @@ size_t mw_req_begin(struct mw_buf *b, const struct mw_req *head)
     mw_buf_u64(b, (uint64_t)head->content_length);
     mw_buf_u64(b, head->start_us);
     mw_buf_u64(b, head->queue_us);
+    mw_buf_u32(b, head->timeout_ms);
     mw_buf_str(b, head->script);
     mw_buf_str(b, head->callable);
     mw_buf_str(b, head->app_group);
@@ -57,6 +59,7 @@ static void read_head(struct mw_req *out, struct mw_cur *c)
     out->content_length = (int64_t)mw_cur_u64(c);
     out->start_us = mw_cur_u64(c);
     out->queue_us = mw_cur_u64(c);
+    out->timeout_ms = mw_cur_u32(c);
     out->script = mw_cur_str(c);
     out->callable = mw_cur_str(c);
     out->app_group = mw_cur_str(c);

@@ -21,9 +21,10 @@ enum mw_req_flag {
     MW_REQ_GROUP_EXPLICIT = 1u << 3, /* the application group was configured, not defaulted */
     MW_REQ_BODY = 1u << 4,           /* a body may follow: Content-Length > 0 or chunked */
     MW_REQ_MULTITHREAD = 1u << 5,    /* wsgi.multithread */
-    MW_REQ_MULTIPROCESS = 1u << 6    /* wsgi.multiprocess */
+    MW_REQ_MULTIPROCESS = 1u << 6,   /* wsgi.multiprocess */
+    MW_REQ_IGNORE_ACTIVITY = 1u << 7 /* does not keep its process from inactivity-timeout */
 };
-#define MW_REQ_FLAGS_ALL 0x7fu
+#define MW_REQ_FLAGS_ALL 0xffu
 
 /* What our own code needs to know of a request. All strings also are C strings. */
 struct mw_req {
@@ -31,6 +32,7 @@ struct mw_req {
     int64_t content_length;      /* bytes; -1: unknown (chunked); 0: no body */
     uint64_t start_us;           /* request start in httpd, epoch microseconds */
     uint64_t queue_us;           /* when it began to wait for a daemon thread; 0: embedded */
+    uint32_t timeout_ms;         /* from dispatch; then RequestTimeout is raised in it; 0: none */
     struct mw_str script;        /* absolute path of the script file */
     struct mw_str callable;      /* name in the script's globals: "application" */
     struct mw_str app_group;     /* application group; "": main interpreter */

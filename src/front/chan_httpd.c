@@ -319,6 +319,8 @@ static int end_status(const struct mw_chan_httpd *ch, enum mw_end how)
         return HTTP_FORBIDDEN;
     case MW_END_RELOAD:
         return HTTP_SERVICE_UNAVAILABLE;
+    case MW_END_TIMEOUT:
+        return HTTP_GATEWAY_TIME_OUT;
     default:
         if (ch->in_end == MW_ELIMIT || ch->in_end == MW_ETIMEOUT)
             return mw_chan_httpd_read_status(ch->in_end);

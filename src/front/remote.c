@@ -246,7 +246,8 @@ static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw
     if (how == MW_END_RELOAD && rm->ch->chan.state == MW_CHAN_OPEN && !rm->body_used)
         return OUT_AGAIN;
     mw_chan_end(&rm->ch->chan, (enum mw_end)how);
-    return OUT_DONE;
+    /* Often it was not the thread itself that said so: nobody reads its connection any more. */
+    return how == MW_END_TIMEOUT ? OUT_LOST : OUT_DONE;
 }
 
 /* What follows the last data is neither data nor the end: it must not wait with what the worker does

@@ -18,6 +18,7 @@ const struct mw_req sample_req_head = {
     .content_length = 1234567890123,
     .start_us = 1700000000000001,
     .queue_us = 1700000000000777,
+    .timeout_ms = 30000,
     .script = {"/srv/app.wsgi", 13},
     .callable = {"application", 11},
     .app_group = {"www.example.com|/blog", 21},

@@ -37,6 +37,7 @@ static void test_req_01_everything_comes_back(void **state)
     assert_true(r.content_length == sample_req_head.content_length);
     assert_true(r.start_us == sample_req_head.start_us);
     assert_true(r.queue_us == sample_req_head.queue_us);
+    assert_int_equal(r.timeout_ms, 30000);
     assert_str(r.script, "/srv/app.wsgi");
     assert_str(r.callable, "application");
     assert_str(r.app_group, "www.example.com|/blog");
