@@ -36,13 +36,14 @@ static void check_want(const uint8_t *p, size_t n)
 static void check_log(const uint8_t *p, size_t n)
 {
     struct mw_str text;
-    int level;
+    struct mw_mark m;
 
-    if (mw_logline_decode(&level, &text, p, n))
+    if (mw_logline_decode(&m, &text, p, n))
         return;
-    CHECK(level >= MW_LOG_CRIT && level <= MW_LOG_TRACE1);
-    CHECK(n == text.n + 1 && p[0] == level);
-    CHECK(text.n == 0 || text.p == (const char *)p + 1);
+    CHECK(m.level >= MW_LOG_CRIT && m.level <= MW_LOG_TRACE1);
+    CHECK(n == text.n + m.file.n + 10 && p[0] == m.level);
+    CHECK(m.file.n <= MW_MARK_FILE_MAX && m.file.p[m.file.n] == '\0');
+    CHECK(text.n == 0 || text.p == (const char *)p + n - text.n);
 }
 
 static void check_body_end(const uint8_t *p, size_t n)

@@ -66,7 +66,7 @@ ENVIRON = (("REQUEST_METHOD", "POST"), ("PATH_INFO", b"/caf\xc3\xa9"), ("QUERY_S
 FIELDS = (("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Content-Length", "17"))
 EXCHANGE_TO_WORKER = (frame("HELLO", hello()) + frame("REQUEST", request(ENVIRON)) +
                       frame("BODY", b"hello") + frame("BODY_END", b"\0") + frame("ALIVE"))
-EXCHANGE_TO_CHILD = (frame("HELLO", hello()) + frame("LOG", b"\3a line") +
+EXCHANGE_TO_CHILD = (frame("HELLO", hello()) + frame("LOG", b"\3\7\0\0\0" + text("/srv/a.py") + b"a line") +
                      frame("WANT", struct.pack("<I", 4096)) + frame("ASK") +
                      frame("INFORM", head(103, "", (("Link", "</a.css>; rel=preload"),))) +
                      frame("HEAD", head(fields=FIELDS)) + frame("DATA", b"x" * 17) +
@@ -123,7 +123,7 @@ SEEDS = {
         "data-max-0": b"\1" + hello(data_max=0),
         "want": b"\3" + struct.pack("<I", 1 << 20),
         "body-end": b"\5\4",
-        "log": b"\x0c\3a line\n",
+        "log": b"\x0c\3\7\0\0\0" + text("/srv/a.py") + b"a line\n",
         "end": b"\x0d\6",
     },
     "link": {

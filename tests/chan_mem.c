@@ -144,10 +144,20 @@ static int op_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     return 0;
 }
 
-static void op_log(struct mw_chan *c, int level, const char *line, size_t n)
+/* "name.py(7) " */
+static void put_source(struct chan_mem *m, const struct mw_mark *mark)
+{
+    char text[64];
+    const char *slash = memrchr(mark->file.p, '/', mark->file.n);
+
+    snprintf(text, sizeof text, "%.40s(%u) ", slash ? slash + 1 : mark->file.p, mark->number);
+    mw_buf_bytes(&m->log, text, strlen(text));
+}
+
+static void op_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
     struct chan_mem *m = self(c);
-    char digit[2] = {(char)('0' + level), ' '};
+    char digit[2] = {(char)('0' + mark->level), ' '};
 
     check_gil(m);
     if (m->calls[CHAN_MEM_END])
@@ -157,6 +167,8 @@ static void op_log(struct mw_chan *c, int level, const char *line, size_t n)
     event(m, "log ");
     pthread_mutex_lock(&m->lock);
     mw_buf_bytes(&m->log, digit, 2);
+    if (mark->number)
+        put_source(m, mark);
     mw_buf_bytes(&m->log, line, n);
     mw_buf_bytes(&m->log, "\n", 1);
     pthread_mutex_unlock(&m->lock);

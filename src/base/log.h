@@ -19,6 +19,16 @@ enum mw_log_level {
     MW_LOG_TRACE1 = 8
 };
 
+/* What is known of a line beside its text: its level, and where in an application it was made. */
+struct mw_mark {
+    int level;
+    uint32_t number;    /* of the source line; 0 without a file */
+    struct mw_str file; /* source file, printable; empty: not known */
+};
+#define MW_MARK(lvl) (&(const struct mw_mark){.level = (lvl), .file = {"", 0}})
+
+#define MW_MARK_FILE_MAX 1024u /* bytes of a source file's name */
+
 #define MW_LOG_LINE_MAX 8192 /* bytes of one line, the rest is cut */
 
 /* Called from any thread. line is NUL-terminated, without its newline, and otherwise as it was formatted:

@@ -121,9 +121,9 @@ int mw_chan_gone(struct mw_chan *c)
     return 1;
 }
 
-void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n)
+void mw_chan_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
-    c->ops->log(c, level, line, n);
+    c->ops->log(c, mark, line, n);
 }
 
 /* The end of an answer whose head never went out. */

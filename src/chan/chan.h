@@ -15,6 +15,7 @@
 
 #include <sys/types.h>
 
+#include "log.h"
 #include "req.h"
 #include "rsp.h"
 
@@ -57,7 +58,7 @@ struct mw_chan_ops {
      * and does not wait for it. Not called again once it said 1. */
     int (*gone)(struct mw_chan *c);
     /* One line without its newline, unescaped bytes. */
-    void (*log)(struct mw_chan *c, int level, const char *line, size_t n);
+    void (*log)(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n);
     /* Called once. The implementation flushes and, for anything but COMPLETE after a head, makes
      * sure the answer cannot look complete. */
     int (*end)(struct mw_chan *c, enum mw_end how);
@@ -106,7 +107,7 @@ MW_MUST_CHECK int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsig
  * that has gone. */
 MW_MUST_CHECK int mw_chan_gone(struct mw_chan *c);
 
-void mw_chan_log(struct mw_chan *c, int level, const char *line, size_t n);
+void mw_chan_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n);
 
 /* Without a head COMPLETE and TRUNCATED become FAILED. After a head everything but COMPLETE and
  * ABORTED becomes TRUNCATED; COMPLETE does so when bytes of Content-Length are missing or an

@@ -5,6 +5,7 @@
 
 #include <http_config.h>
 #include <http_log.h>
+#include <apr_strings.h>
 
 #include "log.h"
 
@@ -21,9 +22,13 @@ void mw_aplog_install(server_rec *s)
     mw_log_set(sink, s, ap_get_server_module_loglevel(s, APLOG_MODULE_INDEX));
 }
 
-void mw_aplog_request(request_rec *r, int level, const char *line, size_t n)
+void mw_aplog_request(request_rec *r, const struct mw_mark *mark, const char *line, size_t n)
 {
     int cut = n > MW_LOG_LINE_MAX ? MW_LOG_LINE_MAX : (int)n;
 
-    ap_log_rerror(APLOG_MARK, level, 0, r, "%.*s", cut, line);
+    if (mark->file.n == 0)
+        ap_log_rerror(APLOG_MARK, mark->level, 0, r, "%.*s", cut, line);
+    else /* %F of an ErrorLogFormat */
+        ap_log_rerror(apr_pstrmemdup(r->pool, mark->file.p, mark->file.n), (int)mark->number,
+                      APLOG_MODULE_INDEX, mark->level, 0, r, "%.*s", cut, line);
 }

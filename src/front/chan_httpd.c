@@ -284,9 +284,9 @@ static int op_gone(struct mw_chan *c)
     return sock && apr_os_sock_get(&fd, sock) == APR_SUCCESS && mw_io_is_hung_up(fd);
 }
 
-static void op_log(struct mw_chan *c, int level, const char *line, size_t n)
+static void op_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
-    mw_aplog_request(self(c)->r, level, line, n);
+    mw_aplog_request(self(c)->r, mark, line, n);
 }
 
 /* The application's answer came, and another one takes its place. */

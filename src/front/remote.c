@@ -224,13 +224,13 @@ static enum outcome on_data(struct remote *rm, struct mw_link *l, const struct m
 static enum outcome on_log(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     struct mw_str text;
-    int level;
-    int rv = mw_logline_decode(&level, &text, f->payload, f->n);
+    struct mw_mark mark;
+    int rv = mw_logline_decode(&mark, &text, f->payload, f->n);
 
     (void)l;
     if (rv)
         return bad_frame(rm, f, mw_err_text(rv));
-    mw_chan_log(&rm->ch->chan, level, text.p, text.n);
+    mw_chan_log(&rm->ch->chan, &mark, text.p, text.n);
     return OUT_MORE;
 }
 

@@ -43,7 +43,7 @@ struct mw_py_errors {
 static void emit(struct mw_py_call *call, const char *p, size_t n)
 {
     MW_NOGIL_SCOPE;
-    mw_py_log_text_nogil(call, MW_LOG_ERR, p, n);
+    mw_py_log_text_nogil(call, MW_MARK(MW_LOG_ERR), p, n);
 }
 
 /* Where the calling thread's output to this object goes; borrowed. NULL: the process's log. */
@@ -140,7 +140,7 @@ static int emit_joined(struct mw_py_call *call, struct part *part, const char *p
 static size_t emit_begun(struct mw_py_call *call, const char *p, size_t n)
 {
     MW_NOGIL_SCOPE;
-    return mw_py_log_begun_nogil(call, MW_LOG_ERR, p, n);
+    return mw_py_log_begun_nogil(call, MW_MARK(MW_LOG_ERR), p, n);
 }
 
 /* part, which is taken, or what of it is less than a record; NULL without memory. */

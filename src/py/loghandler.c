@@ -15,7 +15,7 @@ static const char class_text[] =
     "    'Writes records to the error log of the server, at their level, a line each.'\n"
     "    def emit(self, record):\n"
     "        try:\n"
-    "            log(record.levelno, self.format(record))\n"
+    "            log(record.levelno, self.format(record), record.pathname, record.lineno)\n"
     "        except RecursionError:\n" /* as the handlers of the library do */
     "            raise\n"
     "        except Exception:\n"
@@ -40,21 +40,39 @@ static int level_of(long levelno)
     return MW_LOG_DEBUG;
 }
 
-/* log(levelno, text): to the log of the request that this thread serves, or the process's. */
+/* A name of a source file as a mark may have it, in printable ASCII; borrows file. */
+static struct mw_str name_of(PyObject *file)
+{
+    Py_ssize_t n = 0;
+    const char *p = PyUnicode_Check(file) ? PyUnicode_AsUTF8AndSize(file, &n) : NULL;
+
+    if (!p)
+        PyErr_Clear();
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (p[i] < ' ' || p[i] > '~')
+            n = 0;
+    return p && n > 0 && (size_t)n <= MW_MARK_FILE_MAX ? (struct mw_str){p, (size_t)n} : MW_STR("");
+}
+
+/* log(levelno, text, file, number): to the log of the request that this thread serves, or the
+ * process's. */
 static PyObject *handler_log(PyObject *Py_UNUSED(self), PyObject *args)
 {
     struct mw_py_call *call = mw_py_errors_current_call();
-    long levelno;
-    PyObject *text;
+    long levelno, number;
+    PyObject *text, *file;
 
-    if (!PyArg_ParseTuple(args, "lU:log", &levelno, &text))
+    if (!PyArg_ParseTuple(args, "lUOl:log", &levelno, &text, &file, &number))
         return NULL;
     PyObject *bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
     if (!bytes)
         return NULL;
+    struct mw_mark mark = {.level = level_of(levelno), .file = name_of(file)};
+    if (mark.file.n && number > 0 && number < INT32_MAX)
+        mark.number = (uint32_t)number;
     {
         MW_NOGIL_SCOPE;
-        mw_py_log_text_nogil(call, level_of(levelno), PyBytes_AS_STRING(bytes),
+        mw_py_log_text_nogil(call, &mark, PyBytes_AS_STRING(bytes),
                              (size_t)PyBytes_GET_SIZE(bytes));
     }
     Py_DECREF(bytes);

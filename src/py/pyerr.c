@@ -45,7 +45,8 @@ static size_t piece_of(const char *p, size_t n)
 }
 
 /* The same without NUL bytes, if there is memory for it. */
-static void log_with_nuls(struct mw_py_call *call, int level, const char *p, size_t n)
+static void log_with_nuls(struct mw_py_call *call, const struct mw_mark *mark, const char *p,
+                          size_t n)
 {
     char *text = malloc(n * strlen(NUL_TEXT));
     size_t k = 0;
@@ -57,41 +58,43 @@ static void log_with_nuls(struct mw_py_call *call, int level, const char *p, siz
             for (const char *q = NUL_TEXT; *q; q++)
                 text[k++] = *q;
     }
-    mw_py_call_log_nogil(call, level, text ? text : p, text ? k : n);
+    mw_py_call_log_nogil(call, mark, text ? text : p, text ? k : n);
     free(text);
 }
 
-static void log_piece(struct mw_py_call *call, int level, const char *p, size_t n)
+static void log_piece(struct mw_py_call *call, const struct mw_mark *mark, const char *p, size_t n)
 {
     if (n && memchr(p, 0, n))
-        log_with_nuls(call, level, p, n);
+        log_with_nuls(call, mark, p, n);
     else
-        mw_py_call_log_nogil(call, level, p, n);
+        mw_py_call_log_nogil(call, mark, p, n);
 }
 
-size_t mw_py_log_begun_nogil(struct mw_py_call *call, int level, const char *p, size_t n)
+size_t mw_py_log_begun_nogil(struct mw_py_call *call, const struct mw_mark *mark, const char *p,
+                             size_t n)
 {
     size_t done = 0;
 
     for (size_t k; (k = piece_of(p + done, n - done)) < n - done; done += k)
-        log_piece(call, level, p + done, k);
+        log_piece(call, mark, p + done, k);
     return done;
 }
 
-static void log_line(struct mw_py_call *call, int level, const char *p, size_t n)
+static void log_line(struct mw_py_call *call, const struct mw_mark *mark, const char *p, size_t n)
 {
     if (n && p[n - 1] == '\r')
         n--;
-    size_t done = mw_py_log_begun_nogil(call, level, p, n);
-    log_piece(call, level, p + done, n - done);
+    size_t done = mw_py_log_begun_nogil(call, mark, p, n);
+    log_piece(call, mark, p + done, n - done);
 }
 
-void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, size_t n)
+void mw_py_log_text_nogil(struct mw_py_call *call, const struct mw_mark *mark, const char *p,
+                          size_t n)
 {
     while (n) {
         const char *nl = memchr(p, '\n', n);
         size_t len = nl ? (size_t)(nl - p) : n;
-        log_line(call, level, p, len);
+        log_line(call, mark, p, len);
         n -= nl ? len + 1 : len;
         p += nl ? len + 1 : len;
     }
@@ -100,7 +103,7 @@ void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, siz
 static void say(struct mw_py_call *call, int level, const char *line)
 {
     MW_NOGIL_SCOPE;
-    mw_py_call_log_nogil(call, level, line, strlen(line));
+    mw_py_call_log_nogil(call, MW_MARK(level), line, strlen(line));
 }
 
 void mw_py_say(struct mw_py_call *call, int level, const char *id, const char *fmt, ...)
@@ -178,7 +181,7 @@ static void log_bytes(struct mw_py_call *call, int level, PyObject *bytes)
 {
     {
         MW_NOGIL_SCOPE;
-        mw_py_log_text_nogil(call, level, PyBytes_AS_STRING(bytes),
+        mw_py_log_text_nogil(call, MW_MARK(level), PyBytes_AS_STRING(bytes),
                              (size_t)PyBytes_GET_SIZE(bytes));
     }
     Py_DECREF(bytes);

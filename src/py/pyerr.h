@@ -24,11 +24,13 @@ void mw_py_log_stack(struct mw_py_call *call, int level);
 
 /* Text of any length, a record per line. What would be longer than MW_LOG_LINE_MAX once it is escaped
  * is cut into several; NUL bytes become "\\x00". Without the GIL. */
-void mw_py_log_text_nogil(struct mw_py_call *call, int level, const char *p, size_t n);
+void mw_py_log_text_nogil(struct mw_py_call *call, const struct mw_mark *mark, const char *p,
+                          size_t n);
 
 /* Of a line that may not be at its end, the full records. Returns the bytes that went into them: what
  * is left is less than one. Without the GIL. */
-size_t mw_py_log_begun_nogil(struct mw_py_call *call, int level, const char *p, size_t n);
+size_t mw_py_log_begun_nogil(struct mw_py_call *call, const struct mw_mark *mark, const char *p,
+                             size_t n);
 
 /* The exception that is set, as "Class: text", cut at cap; takes it. For reasons (`why`). */
 void mw_py_exception_text(char *out, size_t cap);

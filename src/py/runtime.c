@@ -190,7 +190,7 @@ static enum mw_end refuse(struct mw_chan *c, const char *why)
                      "WSGI0102: interpreter '%.100s' cannot be made: %.300s; the request fails",
                      c->req->app_group.p, why);
 
-    mw_chan_log(c, MW_LOG_ERR, line, (size_t)n);
+    mw_chan_log(c, MW_MARK(MW_LOG_ERR), line, (size_t)n);
     return mw_chan_end(c, MW_END_FAILED);
 }
 

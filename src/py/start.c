@@ -332,7 +332,8 @@ void mw_py_call_mute(struct mw_py_call *call)
     pthread_mutex_unlock(&call->log);
 }
 
-void mw_py_call_log_nogil(struct mw_py_call *call, int level, const char *line, size_t n)
+void mw_py_call_log_nogil(struct mw_py_call *call, const struct mw_mark *mark, const char *line,
+                          size_t n)
 {
     const struct mw_py_config *cfg = mw_py_config();
     int done = 0;
@@ -341,13 +342,13 @@ void mw_py_call_log_nogil(struct mw_py_call *call, int level, const char *line, 
     if (call && !mw_py_is_forked()) {
         pthread_mutex_lock(&call->log);
         if (call->log_c) {
-            mw_chan_log(call->log_c, level, line, n);
+            mw_chan_log(call->log_c, mark, line, n);
             done = 1;
         }
         pthread_mutex_unlock(&call->log);
     }
     if (!done)
-        cfg->log(cfg->log_ctx, level, line, n);
+        cfg->log(cfg->log_ctx, mark->level, line, n);
 }
 
 /* -- life -- */

@@ -75,6 +75,7 @@ void mw_py_call_mute(struct mw_py_call *call);
 
 /* One line to the request's log, or to the process's once the call is cut off, or if call is NULL.
  * Without the GIL. */
-void mw_py_call_log_nogil(struct mw_py_call *call, int level, const char *line, size_t n);
+void mw_py_call_log_nogil(struct mw_py_call *call, const struct mw_mark *mark, const char *line,
+                          size_t n);
 
 #endif

@@ -283,7 +283,7 @@ static void note(struct mw_chan *c, int level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
-    mw_chan_log(c, level, line, strlen(line));
+    mw_chan_log(c, MW_MARK(level), line, strlen(line));
 }
 
 static int send_all(struct mw_chan *c, const struct mw_buf *head, const struct mw_buf *body)

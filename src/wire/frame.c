@@ -30,7 +30,7 @@ static const struct kind kinds[] = {
     {"DATA", 1, MW_FRAME_DATA_MAX},
     {"FILE", 0, -1},
     {"INFORM", 1, MW_RSP_INFORM_MAX},
-    {"LOG", 1, MW_FRAME_DATA_MAX},
+    {"LOG", 10, MW_FRAME_DATA_MAX},
     {"END", 1, 1},
     {"ASK", 0, 0},
     {"ALIVE", 0, 0},
@@ -174,13 +174,26 @@ int mw_want_decode(uint32_t *out, const void *p, size_t n)
     return mw_cur_end(&c) || *out < 1 || *out > MW_WANT_MAX ? MW_EPROTO : 0;
 }
 
-int mw_logline_decode(int *level_r, struct mw_str *text_r, const void *p, size_t n)
+static int is_mark(const struct mw_mark *m)
+{
+    if (m->level < MW_LOG_CRIT || m->level > MW_LOG_TRACE1 || m->file.n > MW_MARK_FILE_MAX ||
+        m->number > INT32_MAX || (m->number && !m->file.n))
+        return 0;
+    for (size_t i = 0; i < m->file.n; i++)
+        if (m->file.p[i] < ' ' || m->file.p[i] > '~')
+            return 0;
+    return 1;
+}
+
+int mw_logline_decode(struct mw_mark *mark_r, struct mw_str *text_r, const void *p, size_t n)
 {
     struct mw_cur c;
 
     mw_cur_init(&c, p, n);
-    *level_r = mw_cur_u8(&c);
+    mark_r->level = mw_cur_u8(&c);
+    mark_r->number = mw_cur_u32(&c);
+    mark_r->file = mw_cur_str(&c);
     text_r->n = mw_cur_left(&c);
     text_r->p = (const char *)mw_cur_bytes(&c, text_r->n);
-    return c.err || *level_r < MW_LOG_CRIT || *level_r > MW_LOG_TRACE1 ? MW_EPROTO : 0;
+    return c.err || !is_mark(mark_r) ? MW_EPROTO : 0;
 }

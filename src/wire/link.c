@@ -200,30 +200,34 @@ int mw_link_put_hello(struct mw_link *l, const struct mw_hello *h)
     return mw_link_put(l, MW_F_HELLO, bytes, sizeof bytes);
 }
 
-/* The level and the text lie apart, so this one frame is built here. */
-int mw_link_put_log(struct mw_link *l, int level, struct mw_str text)
+/* Its parts lie apart, so this one frame is built here. */
+int mw_link_put_log(struct mw_link *l, const struct mw_mark *mark, struct mw_str text)
 {
+    int level = mark->level;
+    size_t n;
     int rv;
 
     level = level < MW_LOG_CRIT ? MW_LOG_CRIT : level > MW_LOG_TRACE1 ? MW_LOG_TRACE1 : level;
     if (text.n > MW_LINK_LOG_MAX)
         text.n = MW_LINK_LOG_MAX;
+    n = 1 + 4 + (4 + mark->file.n + 1) + text.n;
     pthread_mutex_lock(&l->send_lock);
     rv = failed(l);
-    if (rv == 0 && MW_FRAME_HDR + 1 + text.n > CORK_MAX - mw_buf_size(&l->out))
+    if (rv == 0 && MW_FRAME_HDR + n > CORK_MAX - mw_buf_size(&l->out))
         rv = flush_locked(l);
     if (rv)
         goto out;
-    uint8_t *to = mw_buf_reserve(&l->out, MW_FRAME_HDR + 1 + text.n);
+    uint8_t *to = mw_buf_reserve(&l->out, MW_FRAME_HDR + n);
     if (!to) {
         rv = fail(l, l->out.err);
         goto out;
     }
-    mw_frame_header(to, MW_F_LOG, (uint32_t)(1 + text.n));
-    to[MW_FRAME_HDR] = (uint8_t)level;
-    if (text.n)
-        memcpy(to + MW_FRAME_HDR + 1, text.p, text.n);
-    mw_buf_commit(&l->out, MW_FRAME_HDR + 1 + text.n);
+    mw_frame_header(to, MW_F_LOG, (uint32_t)n);
+    mw_buf_commit(&l->out, MW_FRAME_HDR);
+    mw_buf_u8(&l->out, (uint8_t)level);
+    mw_buf_u32(&l->out, mark->number);
+    mw_buf_str(&l->out, mark->file);
+    mw_buf_bytes(&l->out, text.p, text.n);
 out:
     pthread_mutex_unlock(&l->send_lock);
     return rv;

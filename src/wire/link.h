@@ -32,12 +32,14 @@ void mw_link_fini(struct mw_link *l);                             /* closes fd *
 
 /* Append a frame to the write buffer; sends only when the buffer would grow over a named limit.
  * A payload that the frame's type does not allow: MW_EINVAL, MW_ELIMIT, and the link lives on.
- * put_log cuts the text and brings the level into its range instead. */
+ * put_log cuts the text and brings the level into its range instead; the mark's file must be what
+ * mw_mark says. */
 MW_MUST_CHECK int mw_link_put(struct mw_link *l, unsigned type, const void *payload, size_t n);
 MW_MUST_CHECK int mw_link_put_u8(struct mw_link *l, unsigned type, uint8_t v);
 MW_MUST_CHECK int mw_link_put_want(struct mw_link *l, uint32_t n);
 MW_MUST_CHECK int mw_link_put_hello(struct mw_link *l, const struct mw_hello *h);
-MW_MUST_CHECK int mw_link_put_log(struct mw_link *l, int level, struct mw_str text);
+MW_MUST_CHECK int mw_link_put_log(struct mw_link *l, const struct mw_mark *mark,
+                                  struct mw_str text);
 
 /* Send what was put, if anything, in one system call where the socket takes it. MW_ECLOSED,
  * MW_ETIMEOUT, MW_EIO: the link is dead and every later call says the same. */

@@ -6,7 +6,7 @@
 #ifndef MW_WIRE_H
 #define MW_WIRE_H
 
-#include "base.h"
+#include "log.h"
 
 #define MW_WIRE_MAGIC 0x4957534du /* the bytes "MSWI": first word of HELLO */
 #define MW_WIRE_VERSION 1u
@@ -29,7 +29,7 @@ enum mw_frame_type {
     MW_F_DATA = 9,      /* worker -> child: response body bytes */
     MW_F_FILE = 10,     /* reserved */
     MW_F_INFORM = 11,   /* worker -> child: informational response block (rsp.h) */
-    MW_F_LOG = 12,      /* worker -> child: u8 level, text of one line */
+    MW_F_LOG = 12,      /* worker -> child: level, source, text of one line */
     MW_F_END = 13,      /* worker -> child: u8 enum mw_end */
     MW_F_ASK = 14,      /* worker -> child: is the client still there? */
     MW_F_ALIVE = 15     /* child -> worker: it has not gone; the other answer is ABORT */
@@ -83,9 +83,11 @@ enum mw_body_end {
 int mw_body_end_error(enum mw_body_end why); /* as mw_chan_ops.read returns it: 0, MW_EABORT, ... */
 enum mw_body_end mw_body_end_of(int err);    /* the reverse */
 
-/* END and BODY_END: 0 to last. WANT: 1 to MW_WANT_MAX. LOG: a level of log.h and the rest. */
+/* END and BODY_END: 0 to last. WANT: 1 to MW_WANT_MAX. LOG: a mark of
+ * log.h and the rest; both borrow. */
 MW_MUST_CHECK int mw_u8_decode(uint8_t *out, uint8_t last, const void *p, size_t n);
 MW_MUST_CHECK int mw_want_decode(uint32_t *out, const void *p, size_t n);
-MW_MUST_CHECK int mw_logline_decode(int *level_r, struct mw_str *text_r, const void *p, size_t n);
+MW_MUST_CHECK int mw_logline_decode(struct mw_mark *mark_r, struct mw_str *text_r, const void *p,
+                                    size_t n);
 
 #endif

@@ -230,19 +230,19 @@ static int sock_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
 }
 
 /* Sent at once: a line that waits for the answer would be lost in a crash, just when it is needed. */
-static void sock_log(struct mw_chan *c, int level, const char *line, size_t n)
+static void sock_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
     struct mw_chan_sock *cs = self(c);
     int rv = MW_ESTATE;
 
     pthread_mutex_lock(&cs->log_lock);
     if (!cs->ended)
-        rv = mw_link_put_log(cs->link, level, (struct mw_str){line, n});
+        rv = mw_link_put_log(cs->link, mark, (struct mw_str){line, n});
     if (rv == 0)
         rv = mw_link_flush(cs->link);
     pthread_mutex_unlock(&cs->log_lock);
     if (rv)
-        mw_log(level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
+        mw_log(mark->level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
 }
 
 static int sock_end(struct mw_chan *c, enum mw_end how)

@@ -134,7 +134,7 @@ static enum mw_end echo(struct mw_chan *c)
     while (rv == 0 && (n = mw_chan_read(c, buf, sizeof buf)) > 0)
         rv = mw_chan_data(c, buf, (size_t)n, 0);
     if (rv == 0 && n < 0) {
-        mw_chan_log(c, MW_LOG_ERR, "body broke", 10);
+        mw_chan_log(c, MW_MARK(MW_LOG_ERR), "body broke", 10);
         return MW_END_FAILED;
     }
     return rv ? MW_END_FAILED : MW_END_COMPLETE;
@@ -177,8 +177,8 @@ static enum mw_end stream(struct mw_chan *c)
 
 static enum mw_end lines(struct mw_chan *c)
 {
-    mw_chan_log(c, MW_LOG_ERR, "line one", 8);
-    mw_chan_log(c, MW_LOG_WARNING, "line two", 8);
+    mw_chan_log(c, MW_MARK(MW_LOG_ERR), "line one", 8);
+    mw_chan_log(c, MW_MARK(MW_LOG_WARNING), "line two", 8);
     return text(c, "logged");
 }
 
@@ -212,7 +212,7 @@ static enum mw_end wait_gone(struct mw_chan *c)
 {
     char b;
 
-    mw_chan_log(c, MW_LOG_INFO, "waiting", 7);
+    mw_chan_log(c, MW_MARK(MW_LOG_INFO), "waiting", 7);
     while (!mw_chan_gone(c))
         poll(NULL, 0, 2);
     if (mw_chan_read(c, &b, 1) != MW_EABORT)

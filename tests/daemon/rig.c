@@ -456,7 +456,7 @@ static int on_frame(struct mw_link *l, const struct ask *a, struct progress *t, 
     struct mw_str line;
     struct mw_rsp rsp;
     uint8_t how;
-    int level;
+    struct mw_mark mark;
 
     switch (f->type) {
     case MW_F_INFORM:
@@ -475,7 +475,7 @@ static int on_frame(struct mw_link *l, const struct ask *a, struct progress *t, 
         keep_data(out, f);
         return 0;
     case MW_F_LOG:
-        assert_int_equal(mw_logline_decode(&level, &line, f->payload, f->n), 0);
+        assert_int_equal(mw_logline_decode(&mark, &line, f->payload, f->n), 0);
         snprintf(out->log + strlen(out->log), sizeof out->log - strlen(out->log), "%.*s\n",
                  (int)line.n, line.p);
         return 0;

@@ -349,12 +349,18 @@ static void test_module_30_log_handler_keeps_levels(void **state)
     (void)state;
     call(&m, "logging", "log_handler");
     assert_string_equal(body(&m), "(True, 'mod_wsgi', True, True)");
-    assert_has(logged(&m), "7 Level 1: 1\n7 DEBUG: 10\n7 Level 15: 15\n6 INFO: 20\n4 WARNING: 30\n"
-                           "4 Level 35: 35\n3 ERROR: 40\n2 CRITICAL: 50\n2 Level 60: 60\n"
-                           "3 ERROR: two\n3 lines\n3 ERROR: na\xc3\xafve \\udc80\n");
+    /* In front of each the line of the application that logged it. */
+    assert_has(logged(&m), "7 module.py(227) Level 1: 1\n7 module.py(227) DEBUG: 10\n"
+                           "7 module.py(227) Level 15: 15\n6 module.py(227) INFO: 20\n"
+                           "4 module.py(227) WARNING: 30\n4 module.py(227) Level 35: 35\n"
+                           "3 module.py(227) ERROR: 40\n2 module.py(227) CRITICAL: 50\n"
+                           "2 module.py(227) Level 60: 60\n3 module.py(228) ERROR: two\n"
+                           "3 module.py(228) lines\n"
+                           "3 module.py(229) ERROR: na\xc3\xafve \\udc80\n");
     assert_has(logged(&m), "3 --- Logging error ---\n");
-    assert_has(logged(&m), "3 ERROR: caught\n3 Traceback (most recent call last):\n");
-    assert_has(logged(&m), "3 ZeroDivisionError: ");
+    assert_has(logged(&m), "3 module.py(234) ERROR: caught\n"
+                           "3 module.py(234) Traceback (most recent call last):\n");
+    assert_has(logged(&m), "3 module.py(234) ZeroDivisionError: ");
     chan_mem_fini(&m);
     assert_string_equal(ask_in("no logging", "'logging' in __import__('sys').modules"), "False");
 }

@@ -297,6 +297,23 @@ except ZeroDivisionError:
                      ("crit", "critical"), ("error", "caught")]
 
 
+def test_module_20_log_handler_tells_file_and_line(own_httpd, mode, nonce):
+    code = Code(own_httpd(**with_code(vhost='ErrorLogFormat "[%-m:%l] %F: %M"\n')))
+    word, log = nonce(), code.httpd.log
+    log.allow(word)
+    code(f"""
+import logging, mod_wsgi
+logger = logging.getLogger("test")
+logger.addHandler(mod_wsgi.LogHandler())
+logger.propagate = False
+logger.error({word!r})
+""", mode)
+    log.wait(word, log=f"{mode}.log")
+    with open(code.httpd.path("logs", f"{mode}.log"), encoding="ascii") as f:
+        lines = [line for line in f if word in line]
+    assert lines == [f"[wsgi:error] body.py(6): {word}\n"]
+
+
 # -- a module apache of one's own
 
 

@@ -77,11 +77,11 @@ static int on_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     return m->data_rv;
 }
 
-static void on_log(struct mw_chan *c, int level, const char *line, size_t n)
+static void on_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
     assert_int_equal(n, 2);
     assert_memory_equal(line, "hi", 2);
-    note((struct memory *)c, "L", (unsigned)level);
+    note((struct memory *)c, "L", (unsigned)mark->level);
 }
 
 static int on_end(struct mw_chan *c, enum mw_end how)
@@ -136,7 +136,7 @@ static void test_chan_01_an_answer_goes_through(void **state)
     assert_int_equal(send_head(&m, 200, -1), 0);
     assert_int_equal(mw_chan_data(&m.chan, "hello", 5, MW_DATA_MORE), 0);
     assert_int_equal(mw_chan_data(&m.chan, " you", 4, 0), 0);
-    mw_chan_log(&m.chan, 4, "hi", 2);
+    mw_chan_log(&m.chan, MW_MARK(4), "hi", 2);
     assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
     assert_string_equal(m.calls, "H200 M5 D4 L4 E0");
     assert_int_equal(m.chan.sent, 9);

@@ -20,7 +20,7 @@ static const struct {
     {MW_F_BODY_END, 1, 1, "BODY_END"}, {MW_F_BODY_FILE, 0, -1, "BODY_FILE"},
     {MW_F_ABORT, 0, 0, "ABORT"},       {MW_F_HEAD, 1, 256 << 10, "HEAD"},
     {MW_F_DATA, 1, 65536, "DATA"},     {MW_F_FILE, 0, -1, "FILE"},
-    {MW_F_INFORM, 1, 8192, "INFORM"},  {MW_F_LOG, 1, 65536, "LOG"},
+    {MW_F_INFORM, 1, 8192, "INFORM"},  {MW_F_LOG, 10, 65536, "LOG"},
     {MW_F_END, 1, 1, "END"},           {MW_F_ASK, 0, 0, "ASK"},
     {MW_F_ALIVE, 0, 0, "ALIVE"},
 };
@@ -191,7 +191,7 @@ static void test_frame_05_any_split_gives_the_same_frames(void **state)
     put(&b, MW_F_ABORT, NULL, 0);
     put(&b, MW_F_ALIVE, NULL, 0);
     put(&b, MW_F_WANT, "\1\0\0\0", 4);
-    put(&b, MW_F_LOG, "\3hi", 3);
+    put(&b, MW_F_LOG, "\3\0\0\0\0\0\0\0\0\0hi", 12);
     put(&b, MW_F_ASK, NULL, 0);
     put(&b, MW_F_INFORM, text, 99);
     put(&b, MW_F_HEAD, text, 100);
@@ -279,24 +279,81 @@ static void test_frame_08_want(void **state)
     }
 }
 
+/* A LOG payload; file_n bytes of 'f' as the source file. */
+static size_t make_log(uint8_t *to, unsigned level, uint32_t number, size_t file_n,
+                       const char *text, size_t n)
+{
+    static char file[MW_MARK_FILE_MAX + 1];
+    struct mw_buf b;
+
+    memset(file, 'f', sizeof file);
+    mw_buf_init(&b, 4096);
+    mw_buf_u8(&b, (uint8_t)level);
+    mw_buf_u32(&b, number);
+    mw_buf_str(&b, (struct mw_str){file, file_n});
+    mw_buf_bytes(&b, text, n);
+    size_t size = mw_buf_size(&b);
+    memcpy(to, mw_buf_data(&b), size);
+    mw_buf_fini(&b);
+    return size;
+}
+
 static void test_frame_09_log(void **state)
 {
     (void)state;
+    uint8_t line[4096];
     struct mw_str text;
-    int level;
+    struct mw_mark m;
+    size_t n;
 
     for (unsigned b = 0; b < 256; b++) {
-        char line[] = {(char)b, 'a', 0, (char)0xff};
         int want = b >= MW_LOG_CRIT && b <= MW_LOG_TRACE1 ? 0 : MW_EPROTO;
-        assert_int_equal(mw_logline_decode(&level, &text, line, sizeof line), want);
+        n = make_log(line, b, 0, 0, "a\0\xff", 3);
+        assert_int_equal(mw_logline_decode(&m, &text, line, n), want);
         if (want == 0) {
-            assert_int_equal(level, b);
+            assert_int_equal(m.level, b);
             assert_str(text, "a\0\xff");
         }
     }
-    assert_int_equal(mw_logline_decode(&level, &text, "", 0), MW_EPROTO);
-    assert_int_equal(mw_logline_decode(&level, &text, "\3", 1), 0);
+    n = make_log(line, 3, 0, 0, "", 0);
+    assert_int_equal(mw_frame_check(MW_F_LOG, n), 0);
+    assert_int_equal(mw_frame_check(MW_F_LOG, n - 1), MW_EPROTO);
+    assert_int_equal(mw_logline_decode(&m, &text, line, n), 0);
     assert_int_equal(text.n, 0);
+    assert_int_equal(mw_logline_decode(&m, &text, line, n - 1), MW_EPROTO);
+}
+
+static void test_frame_11_source_of_a_log_line(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t number;
+        size_t file_n;
+        int rv;
+    } rows[] = {
+        {1, 1, 0},
+        {0, 1, 0},
+        {1, 0, MW_EPROTO},
+        {INT32_MAX, 1, 0},
+        {(uint32_t)INT32_MAX + 1, 1, MW_EPROTO},
+        {1, MW_MARK_FILE_MAX - 1, 0},
+        {1, MW_MARK_FILE_MAX, 0},
+        {1, MW_MARK_FILE_MAX + 1, MW_EPROTO},
+    };
+    uint8_t line[4096];
+    struct mw_str text;
+    struct mw_mark m;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        size_t n = make_log(line, 3, rows[i].number, rows[i].file_n, "x", 1);
+        assert_int_equal(mw_logline_decode(&m, &text, line, n), rows[i].rv);
+    }
+    for (unsigned b = 0; b < 256; b++) { /* in the file's name */
+        size_t n = make_log(line, 3, 1, 3, "x", 1);
+        line[10] = (uint8_t)b;
+        assert_int_equal(mw_logline_decode(&m, &text, line, n),
+                         b >= ' ' && b <= '~' ? 0 : MW_EPROTO);
+    }
 }
 
 static void test_frame_10_why_a_body_ended(void **state)
@@ -325,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_frame_08_want),
         cmocka_unit_test(test_frame_09_log),
         cmocka_unit_test(test_frame_10_why_a_body_ended),
+        cmocka_unit_test(test_frame_11_source_of_a_log_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,13 +114,13 @@ static void test_link_02_a_whole_exchange(void **state)
     expect(&e->b, MW_F_BODY, "body", 4);
     expect(&e->b, MW_F_BODY_END, "", 1);
     assert_int_equal(mw_link_put_want(&e->b, 0x12345), 0);
-    assert_int_equal(mw_link_put_log(&e->b, MW_LOG_ERR, MW_STR("oops")), 0);
+    assert_int_equal(mw_link_put_log(&e->b, MW_MARK(MW_LOG_ERR), MW_STR("oops")), 0);
     assert_int_equal(mw_link_put(&e->b, MW_F_HEAD, "head", 4), 0);
     assert_int_equal(mw_link_send(&e->b, MW_F_DATA, "data", 4), 0);
     assert_int_equal(mw_link_put_u8(&e->b, MW_F_END, 0), 0);
     assert_int_equal(mw_link_flush(&e->b), 0);
     expect(&e->a, MW_F_WANT, "\x45\x23\1\0", 4);
-    expect(&e->a, MW_F_LOG, "\3oops", 5);
+    expect(&e->a, MW_F_LOG, "\3\0\0\0\0\0\0\0\0\0oops", 14);
     expect(&e->a, MW_F_HEAD, "head", 4);
     expect(&e->a, MW_F_DATA, "data", 4);
     expect(&e->a, MW_F_END, "", 1);
@@ -299,31 +299,32 @@ static void test_link_12_log_lines_are_cut_and_levels_bounded(void **state)
     static const int levels[][2] = {{-5, 2}, {0, 2}, {2, 2}, {8, 8}, {9, 8}, {1000, 8}};
     struct mw_frame f;
     struct mw_str back;
-    int level;
+    struct mw_mark mark;
 
     greet(e);
     memset(text, 'l', sizeof text);
     for (size_t n = MW_LINK_LOG_MAX - 1; n <= MW_LINK_LOG_MAX + 1; n++) {
-        assert_int_equal(mw_link_put_log(&e->b, MW_LOG_ERR, (struct mw_str){text, n}), 0);
+        assert_int_equal(mw_link_put_log(&e->b, MW_MARK(MW_LOG_ERR), (struct mw_str){text, n}), 0);
         assert_int_equal(mw_link_flush(&e->b), 0);
         assert_int_equal(mw_link_recv(&e->a, &f), 0);
-        assert_int_equal(mw_logline_decode(&level, &back, f.payload, f.n), 0);
+        assert_int_equal(mw_logline_decode(&mark, &back, f.payload, f.n), 0);
         assert_int_equal(back.n, n > MW_LINK_LOG_MAX ? MW_LINK_LOG_MAX : n);
     }
     for (size_t i = 0; i < MW_ARRAY_LEN(levels); i++) {
-        assert_int_equal(mw_link_put_log(&e->b, levels[i][0], MW_STR("")), 0);
+        assert_int_equal(mw_link_put_log(&e->b, MW_MARK(levels[i][0]), MW_STR("")), 0);
         assert_int_equal(mw_link_flush(&e->b), 0);
         assert_int_equal(mw_link_recv(&e->a, &f), 0);
-        assert_int_equal(mw_logline_decode(&level, &back, f.payload, f.n), 0);
-        assert_int_equal(level, levels[i][1]);
+        assert_int_equal(mw_logline_decode(&mark, &back, f.payload, f.n), 0);
+        assert_int_equal(mark.level, levels[i][1]);
         assert_int_equal(back.n, 0);
     }
     for (int i = 0; i < 4; i++) /* more than the write buffer holds */
-        assert_int_equal(mw_link_put_log(&e->b, MW_LOG_ERR, (struct mw_str){text, 30000}), 0);
+        assert_int_equal(mw_link_put_log(&e->b, MW_MARK(MW_LOG_ERR), (struct mw_str){text, 30000}),
+                         0);
     assert_int_equal(mw_link_flush(&e->b), 0);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(mw_link_recv(&e->a, &f), 0);
-        assert_int_equal(f.n, 30001);
+        assert_int_equal(f.n, 30010);
     }
 }
 
@@ -340,7 +341,7 @@ static void test_link_13_the_end_of_the_peer(void **state)
     assert_int_equal(mw_link_recv(&e->b, &f), MW_ECLOSED);
     assert_int_equal(mw_link_recv_now(&e->b, &f), MW_ECLOSED);
     assert_int_equal(mw_link_put_u8(&e->b, MW_F_END, 0), MW_ECLOSED);
-    assert_int_equal(mw_link_put_log(&e->b, MW_LOG_ERR, MW_STR("x")), MW_ECLOSED);
+    assert_int_equal(mw_link_put_log(&e->b, MW_MARK(MW_LOG_ERR), MW_STR("x")), MW_ECLOSED);
     assert_int_equal(mw_link_send(&e->b, MW_F_DATA, "x", 1), MW_ECLOSED);
     assert_int_equal(mw_link_flush(&e->b), MW_ECLOSED);
 }
@@ -533,7 +534,8 @@ static void *log_lines(void *arg)
     struct mw_link *l = arg;
 
     for (int i = 0; i < LINES; i++)
-        if (mw_link_put_log(l, MW_LOG_ERR, MW_STR("a line of another thread")) || mw_link_flush(l))
+        if (mw_link_put_log(l, MW_MARK(MW_LOG_ERR), MW_STR("a line of another thread")) ||
+            mw_link_flush(l))
             return l;
     return NULL;
 }
@@ -570,7 +572,7 @@ static void test_link_22_threads_do_not_cut_each_others_frames(void **state)
     assert_int_equal(pthread_create(&logger, NULL, log_lines, &e->b), 0);
     assert_int_equal(pthread_create(&sender, NULL, send_blocks, &e->b), 0);
     while (lines + blocks < 2 * LINES && mw_link_recv(&e->a, &f) == 0) {
-        lines += f.type == MW_F_LOG && f.n == 25 && memcmp(f.payload + 1, "a line of", 9) == 0;
+        lines += f.type == MW_F_LOG && f.n == 34 && memcmp(f.payload + 10, "a line of", 9) == 0;
         blocks += f.type == MW_F_DATA && f.n == 777 && is_all(&f, 'd');
     }
     pthread_join(logger, &failed[0]);
@@ -613,7 +615,7 @@ static void test_link_24_no_room_in_a_buffer(void **state)
     assert_int_equal(bytes_waiting(e->b.fd), 0);
     mw_buf_fini(&e->b.out);
     mw_buf_init(&e->b.out, 8);
-    assert_int_equal(mw_link_put_log(&e->b, MW_LOG_ERR, MW_STR("l")), MW_ELIMIT);
+    assert_int_equal(mw_link_put_log(&e->b, MW_MARK(MW_LOG_ERR), MW_STR("l")), MW_ELIMIT);
     assert_int_equal(mw_link_recv(&e->b, &f), MW_ELIMIT);
 
     struct mw_link l;

@@ -177,10 +177,12 @@ static void check_data(const uint8_t *p, size_t n)
 static void check_log(const uint8_t *p, size_t n)
 {
     struct mw_str s = payload(p, n, MW_F_LOG), text;
-    int level;
+    struct mw_mark mark;
 
-    assert_int_equal(mw_logline_decode(&level, &text, s.p, s.n), 0);
-    assert_int_equal(level, MW_LOG_ERR);
+    assert_int_equal(mw_logline_decode(&mark, &text, s.p, s.n), 0);
+    assert_int_equal(mark.level, MW_LOG_ERR);
+    assert_int_equal(mark.number, 7);
+    assert_str(mark.file, "/s/a.py");
     assert_str(text, "oops");
 }
 
