@@ -163,6 +163,13 @@ static int fill(struct mw_generation *g, const struct mw_config *config)
 
 /* -- the supervisor's process -- */
 
+void mw_generation_leave_others(const struct mw_generation *g)
+{
+    for (struct mw_generation *other = retained()->first; other; other = other->next)
+        if (other != g && other->owner != getpid())
+            (void)release(other);
+}
+
 static int is_kept(const int *keep, unsigned n, int fd)
 {
     for (unsigned i = 0; i < n; i++)
@@ -225,6 +232,7 @@ static void supervise(const struct mw_generation *g)
 
     setsid(); /* a terminal's Ctrl-C is for httpd, and httpd signals its process group */
     prctl(PR_SET_NAME, "wsgi-supervisor");
+    mw_generation_leave_others(g);
     keep_only_ours(g);
     _exit(mw_super_run(&cfg));
 }

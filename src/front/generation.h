@@ -30,6 +30,10 @@ void mw_generation_monitor(void);
 unsigned mw_generation_groups(const struct mw_generation *g);
 struct mw_board *mw_generation_board(const struct mw_generation *g, unsigned group);
 
+/* In a process forked from the parent: unmap and close what it has inherited of all generations but g (may
+ * be NULL). Under graceful restarts in a row the parent has several. */
+void mw_generation_leave_others(const struct mw_generation *g);
+
 /* In a child: keep the end for handing over connections, close the supervisor's. */
 int mw_generation_enter_child(struct mw_generation *g);
 

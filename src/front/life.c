@@ -110,6 +110,7 @@ void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
 
     f->server = s;
     f->config = mw_config_global(s);
+    mw_generation_leave_others(generation);
     f->embed = mw_embed_create(pchild, s, f->config);
     rv = make_endpoints(pchild, f, s);
     if (rv) {

@@ -449,3 +449,23 @@ def test_lifecycle_27_unprivileged(own_httpd):
     httpd.graceful()
     assert httpd.fetch("/hello").status == 200
     httpd.stop()
+
+
+def test_lifecycle_28_a_generation_does_not_inherit_the_one_before(own_httpd):
+    """Graceful restarts in a row, with requests of an old generation still running."""
+    httpd = own_httpd(**config("daemon"))
+
+    def boards(pid):
+        with open(f"/proc/{pid}/maps", encoding="latin-1") as f:
+            mapped = sum("/memfd:" in line for line in f)
+        return mapped, sum(t.startswith("/memfd:") for t in procs.fds(pid).values())
+    ready(httpd, 2)
+    usual = {boards(pid) for pid in httpd.children()} | {boards(httpd.supervisors().pop())}
+    assert len(usual) == 1
+    with holding(httpd) as hold:
+        hold.take(1)
+        before = set(httpd.processes())
+        httpd.graceful()
+        assert httpd.fetch("/hello").status == 200
+        new = (set(httpd.children()) | httpd.supervisors()) - before
+        assert len(new) >= 2 and {boards(pid) for pid in new} == usual
