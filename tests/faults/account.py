@@ -1,0 +1,143 @@
+"""Who is to blame for each request that was not answered as it must be; what nobody is to blame for is lost.
+
+A request may fail with the process it was in, if that process was killed, and for nothing else:
+
+- in a worker, known by the journal: an application had begun it there, or by the line of the error log in which
+  the httpd child says which worker died with it (the line has the client's port);
+- in an httpd child, known by the connections that the child had when it was killed.
+
+No more requests may fail with one worker than it has threads.
+"""
+
+import collections
+import os
+import re
+
+import load
+
+# What an operator's fault excuses while it lasts: status -> the id of the line that must be in the log.
+LIMITS = {503: ("WSGI0651", "WSGI0124", "WSGI0084")}
+DEADLY = ("SIGKILL", "SIGSEGV")
+SLACK = 3.0  # seconds between what happens and what a client sees of it, on a machine that is busy
+
+_CLIENT = re.compile(r"\[client [\d.]+:(\d+)\]")
+_WORKER = re.compile(r"worker (\d+) of group '([^']+)'")
+
+
+def journals(folder):
+    """Request id -> [(pid, begun, ended or None)] as the applications wrote it down."""
+    runs = collections.defaultdict(dict)
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), encoding="ascii") as f:
+            for line in f:
+                what, ident, at = line.split()
+                begun, _ = runs[ident].get(int(name), (float(at), None))
+                runs[ident][int(name)] = (begun, float(at) if what == "end" else None)
+    return {ident: [(pid, *times) for pid, times in by.items()] for ident, by in runs.items()}
+
+
+class Account:
+    def __init__(self, fates, events, runs, lines):
+        self.fates, self.events, self.runs = fates, events, runs
+        self.lines = collections.defaultdict(list)  # client's port -> lines of the error log
+        for line in lines:
+            found = _CLIENT.search(line.text)
+            if found and line.id:
+                self.lines[int(found[1])].append(line)
+        self.lost = []  # [(fate, why nobody is to blame)]
+        self.excused = collections.Counter()  # reason -> how many
+        self.died_with = collections.defaultdict(list)  # event -> fates
+        for fate in fates:
+            self._judge(fate)
+        for event, failed in self.died_with.items():
+            if len(failed) > event.threads:
+                self.lost += [(fate, f"{len(failed)} requests failed with {event}, which has {event.threads} threads")
+                              for fate in failed]
+
+    # -- one request
+
+    def _judge(self, fate):
+        if fate.what in (load.RIGHT, load.LEFT):
+            return
+        for excuse in (self._idle, self._in_child, self._in_worker, self._by_log, self._too_much, self._broken):
+            reason = excuse(fate)
+            if reason:
+                self.excused[reason] += 1
+                return
+        self.lost.append((fate, "; ".join(
+            [f"the application had it in {self.runs.get(fate.id)}"] +
+            [line.full for line in self.lines[fate.port][-3:]])))
+
+    def _near(self, fate, what):
+        """Events of these kinds while the request was under way."""
+        return [e for e in self.events if e.what in what
+                and fate.began - SLACK <= (e.until or e.at) and e.at <= fate.ended + SLACK]
+
+    def _idle(self, fate):
+        """httpd closed the kept connection, and no application has seen the request."""
+        if fate.what == load.CLOSED and fate.id not in self.runs:
+            return "kept connection closed"
+        return None
+
+    def _in_child(self, fate):
+        if fate.what in (load.CUT, load.NOTHING, load.CLOSED):
+            if any(fate.port in e.ports for e in self._near(fate, ("child",))):
+                return "in a killed httpd child"
+        return None
+
+    def _in_worker(self, fate):
+        """The journal: it had begun, and did not end, in a process that was killed."""
+        if fate.what == load.CUT or fate.what == load.STATUS and fate.status == 502:
+            begun = {pid for pid, _, ended in self.runs.get(fate.id, ()) if ended is None}
+            for event in self._near(fate, DEADLY):
+                if event.pid in begun:
+                    self.died_with[event].append(fate)
+                    return "in a killed worker"
+        return None
+
+    def _by_log(self, fate):
+        """The child's word: which worker had it, for what the application had not begun or had just ended."""
+        wanted = {502: ("WSGI0146", DEADLY), 504: ("WSGI0145", ("SIGSTOP",))}.get(
+            502 if fate.what == load.CUT else fate.status)
+        if not wanted or fate.what not in (load.CUT, load.STATUS):
+            return None
+        for line in self.lines[fate.port]:
+            worker = _WORKER.search(line.text)
+            for event in self._near(fate, wanted[1]) if line.id == wanted[0] and worker else ():
+                if (event.slot, event.group) == (int(worker[1]), worker[2]):
+                    if wanted[1] == DEADLY:
+                        self.died_with[event].append(fate)
+                        return "in a killed worker"
+                    return "in a stopped worker, timed out"
+        return None
+
+    def _too_much(self, fate):
+        """Answered with 503 and Retry-After where the queue was full or a process could not open a file."""
+        if fate.what != load.STATUS or fate.status != 503 or not fate.detail:
+            return None
+        ids = [line.id for line in self.lines[fate.port]]
+        if fate.mount == "/narrow" and "WSGI0084" in ids:
+            return "queue full, 503"
+        if any(e.what.startswith("descriptors") for e in self._near(fate, {e.what for e in self.events})) and \
+                set(ids) & set(LIMITS[503]):
+            return "no descriptors, 503"
+        return None
+
+    def _broken(self, fate):
+        """500 from a script that was broken, or had no descriptors, and only from that one; 5xx of a full disk."""
+        if fate.what == load.STATUS and fate.status == 500:
+            if any(e.group == fate.mount for e in self._near(fate, ("broken",))):
+                return "broken script, 500"
+            if fate.kind == "File" and any(e.group in fate.mount for e in self._near(fate, ("descriptors of worker",))):
+                return "the application could not open a file, 500"
+        if fate.what == load.STATUS and fate.status in (500, 503, 507) and self._near(fate, ("disk",)):
+            if any("No space" in line.text for line in self.lines[fate.port]):
+                return "no disk space"
+        return None
+
+    # -- what is to be told
+
+    def summary(self):
+        answered = sum(f.what == load.RIGHT for f in self.fates)
+        words = [f"{answered} answered"] + [f"{n} {reason}" for reason, n in sorted(self.excused.items())]
+        return ", ".join(words + [f"{len(self.lost)} LOST"])
