@@ -75,6 +75,7 @@ struct mw_py_thread *mw_py_thread_self(void)
     }
     mw_buf_init(&me->head, MW_RSP_HEAD_MAX);
     mw_buf_init(&me->body, BODY_MAX);
+    me->ident = PyThread_get_thread_ident();
     me->number = __atomic_add_fetch(&proc.threads, 1, __ATOMIC_RELAXED);
     return self = me;
 }

@@ -40,6 +40,7 @@ struct mw_py_seat {
 struct mw_py_thread {
     struct mw_py_seat *seat; /* one per interpreter it entered */
     unsigned nseats;
+    unsigned long ident;           /* as Python knows it */
     unsigned number;               /* from 1, in the order in which threads came */
     struct mw_buf head;            /* kept from request to request: response head, */
     struct mw_buf body;            /* and a small body that is sent after Python is done */

@@ -14,7 +14,7 @@
 #include "chan.h"
 #include "pyopts.h"
 
-#define MW_PY_ABI 3u
+#define MW_PY_ABI 4u
 #define MW_PY_SYMBOL "mw_py_runtime" /* const struct mw_py_runtime, the plugin's only symbol */
 
 /* Why a worker stops, as applications are told it. */
@@ -73,8 +73,20 @@ struct mw_py_runtime {
     /* Tell applications that the process got this signal; any thread, does not wait for them. */
     void (*signalled)(int signum);
 
+    /* Raise mod_wsgi.RequestTimeout in every request whose time (mw_req.timeout_ms) is over. Any thread;
+     * never waits, what must wait for a GIL has a thread of its own. Returns when to call it again at
+     * the latest, ms of the monotonic clock: within a second. */
+    uint64_t (*expire)(void);
+
+    /* Take the main interpreter's GIL and give it back: returns if that can still be had. */
+    void (*probe)(void);
+
     /* Write the Python stacks of all threads to fd; async-signal-safe as faulthandler is. */
     void (*dump)(int fd);
+
+    /* The same for ordinary threads: takes each GIL meanwhile, so that no stack changes while it is
+     * written, and waits for it. */
+    void (*stacks)(int fd);
 };
 
 #endif

@@ -11,7 +11,9 @@
 
 #include "advice.h"
 #include "gil.h"
+#include "request.h"
 #include "start.h"
+#include "timeout.h"
 
 /* Bytes that a record may have in the log, which escapes what it writes, cuts at MW_LOG_LINE_MAX and
  * puts the time and the client in front. */
@@ -213,6 +215,8 @@ static void log_traceback(struct mw_py_call *call, const struct raised *e)
 
 void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fmt, ...)
 {
+    struct mw_py_request *r = mw_py_request_current();
+    int open = mw_py_timeout_shut(r); /* RequestTimeout would be lost here */
     struct raised e = take_exception();
     char what[MW_LOG_LINE_MAX / 2];
     va_list ap;
@@ -224,6 +228,8 @@ void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fm
     if (e.value)
         log_traceback(call, &e);
     drop_exception(&e);
+    if (open)
+        mw_py_timeout_open(r);
 }
 
 void mw_py_exception_text(char *out, size_t cap)

@@ -25,6 +25,10 @@ struct mw_py_request {
     PyObject *data;              /* strong; of request_data(); NULL: nobody asked for it */
     uint64_t begin_us;           /* when this process began with it; 0: embedded */
     uint64_t app_us;             /* when the application was called; 0: not yet */
+    uint64_t due;                /* timeout.c: when its time is over */
+    unsigned char open;          /* the application's code runs, and may be stopped */
+    unsigned char over;          /* its time is over */
+    unsigned char raised;        /* RequestTimeout was raised in its thread */
 };
 
 /* From begin to end the calling thread serves this request. call and errors are set by the caller in

@@ -22,6 +22,7 @@
 #include "py.h"
 #include "pyerr.h"
 #include "stop.h"
+#include "timeout.h"
 
 #ifndef MW_PY_VERSION
 #error "MW_PY_VERSION must be defined, as \"3.11\""
@@ -220,5 +221,8 @@ const struct mw_py_runtime mw_py_runtime = {
     .serve = runtime_serve,
     .stop = mw_py_stop,
     .signalled = mw_py_signalled,
+    .expire = mw_py_expire,
+    .probe = mw_py_probe,
     .dump = mw_py_dump,
+    .stacks = mw_py_stacks,
 };

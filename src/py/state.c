@@ -4,6 +4,7 @@
  */
 #include "state.h"
 
+#include "clock.h"
 #include "errors.h"
 #include "filewrap.h"
 #include "input.h"
@@ -45,6 +46,7 @@ static int make_objects(struct mw_py_state *st)
 
 int mw_py_state_init(struct mw_py_state *st, PyObject *module)
 {
+    st->next_due = MW_NO_DEADLINE;
     if (make_names(st) || make_type(&st->call_type, module, &mw_py_call_spec) ||
         make_type(&st->input_type, module, &mw_py_input_spec) ||
         make_type(&st->errors_type, module, &mw_py_errors_spec) ||

@@ -40,6 +40,8 @@ struct mw_py_state {
     PyObject *out, *err;           /* sys.stdout, sys.stderr, unless the application changed them */
     PyObject *active;              /* mod_wsgi.active_requests; NULL: nobody asked for it */
     struct mw_py_request *running; /* request.c: the newest request */
+    uint64_t next_due;             /* timeout.c: of the requests whose time is not over; atomic */
+    int expiring;                  /* timeout.c: a thread is about to look at them; atomic */
     PyObject *callbacks[MW_PY_TOPICS]; /* event.c: lists */
     struct mw_py_environ environ;
 };

@@ -218,14 +218,18 @@ static void write_text(int fd, const char *s)
     (void)n; /* there is nobody to tell */
 }
 
+static void dump_interp(int fd, const struct mw_py_interp *in)
+{
+    write_text(fd, "Interpreter '");
+    write_text(fd, mw_py_interp_name(in));
+    write_text(fd, "':\n");
+    (void)dump.direct(fd, in->is, NULL);
+}
+
 static void dump_directly(int fd)
 {
-    for (struct mw_py_interp *in = mw_py_interp_first(); in; in = mw_py_interp_next(in)) {
-        write_text(fd, "Interpreter '");
-        write_text(fd, mw_py_interp_name(in));
-        write_text(fd, "':\n");
-        (void)dump.direct(fd, in->is, NULL);
-    }
+    for (struct mw_py_interp *in = mw_py_interp_first(); in; in = mw_py_interp_next(in))
+        dump_interp(fd, in);
 }
 
 /* The signal is delivered before pthread_kill returns, if this thread does not block it. */
@@ -250,4 +254,19 @@ void mw_py_dump(int fd)
         dump_directly(fd);
     else
         dump_by_signal(fd);
+}
+
+void mw_py_stacks(int fd)
+{
+    struct mw_py_interp *in = mw_py_interp_first();
+
+    for (; in; in = dump.direct ? mw_py_interp_next(in) : NULL) {
+        if (mw_py_enter(in))
+            continue;
+        if (dump.direct)
+            dump_interp(fd, in);
+        else
+            dump_by_signal(fd);
+        mw_py_leave();
+    }
 }

@@ -18,4 +18,7 @@ void mw_py_dump_prepare(void);
 /* As mw_py_runtime.dump. */
 void mw_py_dump(int fd);
 
+/* As mw_py_runtime.stacks. Without the GIL. */
+void mw_py_stacks(int fd);
+
 #endif

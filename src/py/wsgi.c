@@ -25,6 +25,7 @@
 #include "request.h"
 #include "start.h"
 #include "state.h"
+#include "timeout.h"
 
 #define SMALL_MAX (64u << 10) /* a body up to this is copied: Python is done before it is sent */
 #define BLOCKS_MAX 256        /* blocks of a list that are sent in one go */
@@ -61,14 +62,31 @@ static void publish_exception(struct run *r)
         mw_py_event_request_exception(&r->request);
 }
 
+/* RequestTimeout is set. */
+static void timed_out(struct run *r)
+{
+    r->how = MW_END_TIMEOUT;
+    publish_exception(r);
+    mw_py_log_exception(r->call, "WSGI0760",
+                        "the server after the %u s that a request may take (request-timeout), in "
+                        "script '%s' in interpreter '%s'; %s",
+                        r->req->timeout_ms / 1000, r->req->script.p, mw_py_interp_name(r->in),
+                        r->call->headed ? "the answer is cut" : "the request gets 504");
+}
+
 /* The exception that is set ends the request. */
 static void app_raised(struct run *r, const char *what)
 {
+    (void)mw_py_timeout_shut(&r->request);
     int lost = r->call->err == MW_EABORT || mw_py_input_error(r->input) == MW_EABORT;
 
     if (lost && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
         client_left(r);
+        return;
+    }
+    if (PyErr_ExceptionMatches(r->in->st->request_timeout)) {
+        timed_out(r);
         return;
     }
     r->how = MW_END_FAILED;
@@ -239,9 +257,11 @@ static PyObject *find_close(struct run *r, PyObject *result)
 /* What was sent stands, whatever close does. */
 static void close_result(struct run *r, PyObject *result)
 {
+    mw_py_timeout_open(&r->request);
     PyObject *close = find_close(r, result);
     PyObject *rv = close ? PyObject_CallNoArgs(close) : NULL;
 
+    (void)mw_py_timeout_shut(&r->request);
     if (PyErr_Occurred()) {
         publish_exception(r);
         mw_py_log_exception(r->call, "WSGI0194",
@@ -409,6 +429,7 @@ static void publish_finished(struct run *r)
 /* Afterwards the channel belongs to this thread alone, and no Python object knows it. */
 static void drop_objects(struct run *r)
 {
+    (void)mw_py_timeout_shut(&r->request);
     end_native(r);
     if (r->call)
         mw_py_call_cut(r->call);
@@ -424,21 +445,31 @@ static void drop_objects(struct run *r)
     Py_CLEAR(r->call);
 }
 
+struct start {
+    uint64_t begin_us;
+    uint64_t due;
+    int reload;
+};
+
 /* GIL held. */
-static void run_request(struct run *r, int reload, uint64_t begin_us)
+static void run_request(struct run *r, const struct start *start)
 {
-    struct mw_py_ref ref = {r->req->script, r->req->callable, reload};
+    struct mw_py_ref ref = {r->req->script, r->req->callable, start->reload};
 
     mw_py_request_begin(&r->request, r->in->st, r->me, r->req);
-    r->request.begin_us = r->req->process_group.n ? begin_us : 0;
+    r->request.begin_us = r->req->process_group.n ? start->begin_us : 0;
+    mw_py_timeout_begin(&r->request, start->due);
     if (make_objects(r)) {
         mw_py_log_exception(r->call, "WSGI0534", "the server before it called script '%s'",
                             r->req->script.p);
     } else {
+        mw_py_timeout_open(&r->request);
         PyObject *app = mw_py_load(r->in, &ref, r->call, &r->how);
         if (app) {
             r->how = MW_END_COMPLETE;
             call_app(r, app);
+        } else if (r->request.raised) {
+            r->how = MW_END_TIMEOUT;
         }
     }
     drop_objects(r);
@@ -486,14 +517,14 @@ static void end_fork(const struct run *r)
 static enum mw_end wsgi_serve(struct mw_py_interp *in, struct mw_chan *c, int reload)
 {
     struct run r = {.c = c, .req = c->req, .in = in, .how = MW_END_FAILED};
-    uint64_t begin_us = mw_clock_epoch_us();
+    struct start start = {mw_clock_epoch_us(), mw_py_timeout_due(c->req->timeout_ms), reload};
 
     if (mw_py_enter(in)) {
         note(c, MW_LOG_ERR, "WSGI0192: no memory for a thread state; the request fails");
         return mw_chan_end(c, MW_END_FAILED);
     }
     r.me = mw_py_thread_self();
-    run_request(&r, reload, begin_us);
+    run_request(&r, &start);
     mw_py_leave();
     if (mw_py_is_forked())
         end_fork(&r);

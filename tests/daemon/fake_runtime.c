@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "clock.h"
 #include "ctl.h"
 #include "io.h"
 #include "log.h"
@@ -545,6 +546,15 @@ static void fake_stop(uint64_t budget_ms, const char *reason)
     fake.log(NULL, MW_LOG_INFO, line, (size_t)n);
 }
 
+static uint64_t fake_expire(void)
+{
+    return mw_clock_deadline(1000);
+}
+
+static void fake_probe(void)
+{
+}
+
 static void fake_dump(int fd)
 {
     (void)!write(fd, "fake stack dump\n", 16);
@@ -560,5 +570,8 @@ const struct mw_py_runtime mw_py_runtime = {
     .serve = fake_serve,
     .stop = fake_stop,
     .signalled = fake_signalled,
+    .expire = fake_expire,
+    .probe = fake_probe,
     .dump = fake_dump,
+    .stacks = fake_dump,
 };
