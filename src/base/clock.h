@@ -9,6 +9,7 @@
 #define MW_NO_DEADLINE UINT64_MAX
 
 uint64_t mw_clock_ms(void);                    /* monotonic, ms */
+uint64_t mw_clock_ns(void);                    /* the same in ns; not replaced in tests */
 uint64_t mw_clock_epoch_us(void);              /* wall clock, microseconds since 1970 */
 uint64_t mw_clock_deadline(uint64_t after_ms); /* now + after_ms, saturating at MW_NO_DEADLINE */
 

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "boot.h"
+#include "clock.h"
 #include "gil.h"
 #include "module.h"
 #include "options.h"
@@ -110,6 +112,11 @@ static PyThreadState *take_seat(struct mw_py_thread *me, struct mw_py_interp *in
     return seat->ts;
 }
 
+static struct mw_py_gate *gate_of(struct mw_py_interp *in)
+{
+    return proc.cfg.opts.own_gil ? &in->gate : &proc.main->gate;
+}
+
 int mw_py_enter(struct mw_py_interp *in)
 {
     struct mw_py_thread *me = mw_py_thread_self();
@@ -117,13 +124,19 @@ int mw_py_enter(struct mw_py_interp *in)
 
     if (!ts)
         return MW_ENOMEM;
+    struct mw_py_gate *gate = gate_of(in);
+    me->gate = mw_py_gate_enter(gate) ? gate : NULL;
     PyEval_RestoreThread(ts);
+    if (me->gate)
+        me->entered_ns = mw_clock_ns();
     return 0;
 }
 
 void mw_py_leave(void)
 {
     PyEval_SaveThread();
+    if (self->gate)
+        mw_py_gate_leave(self->gate, mw_clock_ns() - self->entered_ns);
 }
 
 /* -- finding -- */
@@ -179,6 +192,18 @@ static int furnish(struct mw_py_interp *in)
     return mw_py_options_apply(&proc.cfg.opts);
 }
 
+/* That threads can run on at once, as far as the GIL lets them: without one, nobody waits for it. */
+static unsigned processors(void)
+{
+#ifdef Py_GIL_DISABLED
+    return 1;
+#else
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 1 ? (unsigned)n : 1;
+#endif
+}
+
 static struct mw_py_interp *new_interp(struct mw_str name)
 {
     struct mw_py_interp *in = calloc(1, sizeof *in);
@@ -187,6 +212,8 @@ static struct mw_py_interp *new_interp(struct mw_str name)
         free(in);
         in = NULL;
     }
+    if (in)
+        mw_py_gate_init(&in->gate, processors());
     return in;
 }
 

@@ -11,6 +11,7 @@
 #include <Python.h>
 #include <pthread.h>
 
+#include "gate.h"
 #include "rsp.h"
 #include "py.h"
 
@@ -29,6 +30,7 @@ struct mw_py_interp {
     struct mw_py_state *st; /* of module; use with the GIL of this interpreter */
     struct mw_py_script *script[MW_PY_SCRIPT_BUCKETS]; /* load.c; lists, guarded by its lock */
     struct mw_py_interp *next; /* atomic: grows at the end while others read */
+    struct mw_py_gate gate; /* of its GIL; the main interpreter's serves all that share its GIL */
 };
 
 struct mw_py_seat {
@@ -45,6 +47,8 @@ struct mw_py_thread {
     struct mw_buf head;            /* kept from request to request: response head, */
     struct mw_buf body;            /* and a small body that is sent after Python is done */
     struct mw_py_request *request; /* the one it serves, or NULL */
+    struct mw_py_gate *gate;       /* the one it has to leave, or NULL; entered at entered_ns */
+    uint64_t entered_ns;
 };
 
 /* Called once, by mw_py_runtime.start. The configuration is copied. */
