@@ -21,16 +21,38 @@ static void check_hello(const uint8_t *p, size_t n)
 
 static void check_want(const uint8_t *p, size_t n)
 {
-    uint32_t want;
-    struct mw_buf b;
+    uint8_t out[MW_WANT_SIZE];
+    struct mw_want want;
 
     if (mw_want_decode(&want, p, n))
         return;
-    CHECK(want >= 1 && want <= MW_WANT_MAX);
-    mw_buf_init(&b, 4);
-    mw_buf_u32(&b, want);
-    check_same(&b, p, n);
-    mw_buf_fini(&b);
+    CHECK(want.upto > want.have && want.upto - want.have <= MW_WANT_MAX && want.waits <= 1);
+    mw_want_encode(out, &want);
+    CHECK(n == sizeof out && memcmp(out, p, n) == 0);
+}
+
+static void check_file(const uint8_t *p, size_t n)
+{
+    uint8_t out[MW_FILE_SIZE];
+    struct mw_file_part part;
+
+    if (mw_file_decode(&part, p, n))
+        return;
+    CHECK(part.offset >= 0 && part.n >= 1 && part.offset <= INT64_MAX - part.n);
+    mw_file_encode(out, &part);
+    CHECK(n == sizeof out && memcmp(out, p, n) == 0);
+}
+
+static void check_body_file(const uint8_t *p, size_t n)
+{
+    uint8_t out[MW_BODY_FILE_SIZE];
+    int64_t length;
+
+    if (mw_body_file_decode(&length, p, n))
+        return;
+    CHECK(length >= 1);
+    mw_body_file_encode(out, length);
+    CHECK(n == sizeof out && memcmp(out, p, n) == 0);
 }
 
 static void check_log(const uint8_t *p, size_t n)
@@ -73,6 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     switch (data[0]) {
     case MW_F_WANT:
         check_want(data + 1, size - 1);
+        break;
+    case MW_F_FILE:
+        check_file(data + 1, size - 1);
+        break;
+    case MW_F_BODY_FILE:
+        check_body_file(data + 1, size - 1);
         break;
     case MW_F_BODY_END:
         check_body_end(data + 1, size - 1);

@@ -9,8 +9,8 @@ import re
 import struct
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FRAMES = dict(HELLO=1, REQUEST=2, WANT=3, BODY=4, BODY_END=5, ABORT=7, HEAD=8, DATA=9, INFORM=11, LOG=12, END=13,
-              ASK=14, ALIVE=15)
+FRAMES = dict(HELLO=1, REQUEST=2, WANT=3, BODY=4, BODY_END=5, BODY_FILE=6, ABORT=7, HEAD=8, DATA=9, FILE=10, INFORM=11,
+              LOG=12, END=13, ASK=14, ALIVE=15)
 
 
 def text(value):
@@ -31,6 +31,10 @@ def request(pairs=(), flags=0x22, length=5, script="/srv/app.wsgi", count=None):
                        1700000000000001, 1700000000000777, 30000)
     strings = (script, "application", "www.example.com|", "blog", "ZAbc/1")
     return head + b"".join(map(text, strings)) + b"".join(text(s) for pair in pairs for s in pair)
+
+
+def file_part(offset, length):
+    return struct.pack("<qq", offset, length)
 
 
 def head(status=200, reason="OK", fields=(), count=None):
@@ -67,17 +71,20 @@ FIELDS = (("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Content-Lengt
 EXCHANGE_TO_WORKER = (frame("HELLO", hello()) + frame("REQUEST", request(ENVIRON)) +
                       frame("BODY", b"hello") + frame("BODY_END", b"\0") + frame("ALIVE"))
 EXCHANGE_TO_CHILD = (frame("HELLO", hello()) + frame("LOG", b"\3\7\0\0\0" + text("/srv/a.py") + b"a line") +
-                     frame("WANT", struct.pack("<I", 4096)) + frame("ASK") +
+                     frame("WANT", struct.pack("<QQB", 5, 4096, 1)) + frame("ASK") +
                      frame("INFORM", head(103, "", (("Link", "</a.css>; rel=preload"),))) +
                      frame("HEAD", head(fields=FIELDS)) + frame("DATA", b"x" * 17) +
                      frame("END", b"\0"))
+FILE_TO_CHILD = (frame("HELLO", hello()) + frame("HEAD", head(fields=FIELDS)) +
+                 frame("FILE", file_part(0, 17)) + frame("END", b"\0"))
 
 SEEDS = {
     "frame": {
         "to-worker": b"\1" + EXCHANGE_TO_WORKER,
         "to-child": b"\2" + EXCHANGE_TO_CHILD,
         "abort": b"\3" + frame("ABORT") * 3,
-        "reserved-type": b"\4" + frame("ABORT") + frame(10),
+        "unknown-type": b"\4" + frame("ABORT") + frame(16),
+        "file": b"\4" + frame("FILE", file_part(4096, 6000000)) + frame("BODY_FILE", struct.pack("<q", 1)),
         "flags": b"\5" + frame("ABORT", flags=1),
         "over-limit": b"\6" + struct.pack("<IBBH", 65537, 9, 0, 0),
         "cut": b"\7" + EXCHANGE_TO_CHILD[:-3],
@@ -121,18 +128,27 @@ SEEDS = {
         "hello": b"\1" + hello(),
         "version-2": b"\1" + hello(version=2),
         "data-max-0": b"\1" + hello(data_max=0),
-        "want": b"\3" + struct.pack("<I", 1 << 20),
+        "want": b"\3" + struct.pack("<QQB", 1, (1 << 20) + 1, 0),
+        "want-nothing": b"\3" + struct.pack("<QQB", 5, 5, 1),
+        "body-file": b"\6" + struct.pack("<q", 1),
+        "file": b"\x0a" + file_part(0, (1 << 63) - 1),
+        "file-over": b"\x0a" + file_part(1, (1 << 63) - 1),
         "body-end": b"\5\4",
         "log": b"\x0c\3\7\0\0\0" + text("/srv/a.py") + b"a line\n",
         "end": b"\x0d\6",
     },
-    "link": {
-        "to-worker": EXCHANGE_TO_WORKER,
-        "to-child": EXCHANGE_TO_CHILD,
-        "no-hello": EXCHANGE_TO_CHILD[28:],
-        "two-hellos": frame("HELLO", hello()) * 2,
-        "cut": EXCHANGE_TO_WORKER[:-5],
-        "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "link": {  # the first byte: whether a descriptor comes along
+        "to-worker": b"\0" + EXCHANGE_TO_WORKER,
+        "to-child": b"\0" + EXCHANGE_TO_CHILD,
+        "no-hello": b"\0" + EXCHANGE_TO_CHILD[28:],
+        "two-hellos": b"\0" + frame("HELLO", hello()) * 2,
+        "cut": b"\0" + EXCHANGE_TO_WORKER[:-5],
+        "http": b"\0GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "file": b"\1" + FILE_TO_CHILD,
+        "file-alone": b"\0" + FILE_TO_CHILD,
+        "fd-alone": b"\1" + EXCHANGE_TO_CHILD,
+        "body-file": b"\1" + frame("HELLO", hello()) + frame("REQUEST", request(ENVIRON)) +
+                     frame("BODY_FILE", struct.pack("<q", 5)),
     },
 }
 

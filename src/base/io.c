@@ -17,10 +17,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef __linux__
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #endif
 
 #include "clock.h"
@@ -32,6 +34,8 @@
 /* Room for as many as the kernel passes at once (SCM_MAX_FD): it closes those without room itself, and
  * lets them linger. */
 #define FDS_PER_MESSAGE 253
+
+#define FUSE_MAGIC 0x65735546 /* f_type of statfs */
 
 /* The code for a failed call; MW_EAGAIN where the call would have had to wait. */
 static int code_of_errno(void)
@@ -113,16 +117,46 @@ static void advance(struct msghdr *msg, size_t n)
     }
 }
 
+/* Room for the control message of one descriptor. */
+union one_fd {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+};
+
+/* Let msg carry descriptor `pass`, if there is one. */
+static void attach(struct msghdr *msg, union one_fd *ctl, int pass)
+{
+    if (pass < 0)
+        return;
+    memset(ctl, 0, sizeof *ctl);
+    msg->msg_control = ctl->space;
+    msg->msg_controllen = sizeof ctl->space;
+    struct cmsghdr *cm = CMSG_FIRSTHDR(msg);
+    cm->cmsg_level = SOL_SOCKET;
+    cm->cmsg_type = SCM_RIGHTS;
+    cm->cmsg_len = CMSG_LEN(sizeof pass);
+    memcpy(CMSG_DATA(cm), &pass, sizeof pass);
+}
+
 int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline)
 {
+    return mw_io_send_all_fd(fd, iov, iovcnt, deadline, -1);
+}
+
+int mw_io_send_all_fd(int fd, struct iovec *iov, int iovcnt, uint64_t deadline, int pass)
+{
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)(iovcnt > 0 ? iovcnt : 0)};
+    union one_fd ctl;
     uint64_t until = deadline; /* of this wait; the socket's own timeout is for each anew */
 
     advance(&msg, 0);
+    attach(&msg, &ctl, pass);
     while (msg.msg_iovlen > 0) {
         ssize_t n = sendmsg(fd, &msg, MSG_NOSIGNAL | wait_flag(until));
         if (n >= 0) {
             advance(&msg, (size_t)n);
+            msg.msg_control = NULL; /* it went with the first byte */
+            msg.msg_controllen = 0;
             until = deadline;
             continue;
         }
@@ -137,89 +171,6 @@ int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline)
             return rv;
     }
     return 0;
-}
-
-static ssize_t recv_once(int fd, void *buf, size_t cap, int flags)
-{
-    ssize_t n = recv(fd, buf, cap, flags);
-
-    if (n == 0)
-        return MW_ECLOSED;
-    return n > 0 ? n : code_of_errno();
-}
-
-ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline)
-{
-    if (cap == 0)
-        return MW_EINVAL;
-    for (;;) {
-        ssize_t n = recv_once(fd, buf, cap, wait_flag(deadline));
-        if (n == MW_EIO && errno == EINTR) {
-            deadline = after_signal(fd, SO_RCVTIMEO, deadline);
-            continue;
-        }
-        if (n != MW_EAGAIN)
-            return n;
-        int rv = wait_again(fd, POLLIN, deadline);
-        if (rv)
-            return rv;
-    }
-}
-
-ssize_t mw_io_recv_now(int fd, void *buf, size_t cap)
-{
-    ssize_t n;
-
-    if (cap == 0)
-        return MW_EINVAL;
-    do
-        n = recv_once(fd, buf, cap, MSG_DONTWAIT);
-    while (n == MW_EIO && errno == EINTR);
-    return n;
-}
-
-int mw_io_is_hung_up(int fd)
-{
-#ifdef POLLRDHUP
-    struct pollfd pf = {.fd = fd, .events = POLLRDHUP};
-
-    return poll(&pf, 1, 0) > 0;
-#else
-    char c;
-    ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
-
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-#endif
-}
-
-int mw_io_send_msg(int fd, const void *msg, size_t n, int pass)
-{
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } ctl;
-    union {
-        const void *in;
-        void *iov; /* iovec has no const form */
-    } bytes = {.in = msg};
-    struct iovec iov = {.iov_base = bytes.iov, .iov_len = n};
-    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t rc;
-
-    if (pass >= 0) {
-        memset(&ctl, 0, sizeof ctl);
-        mh.msg_control = ctl.space;
-        mh.msg_controllen = sizeof ctl.space;
-        struct cmsghdr *cm = CMSG_FIRSTHDR(&mh);
-        cm->cmsg_level = SOL_SOCKET;
-        cm->cmsg_type = SCM_RIGHTS;
-        cm->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(cm), &pass, sizeof pass);
-    }
-    do
-        rc = sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (rc < 0 && errno == EINTR);
-    return rc < 0 ? code_of_errno() : 0;
 }
 
 /* Collect the descriptors of a message; returns how many there were, the first in *fd_r (or -1),
@@ -245,7 +196,8 @@ static unsigned take_fds(struct msghdr *mh, int *fd_r)
     return count;
 }
 
-ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r)
+/* One recvmsg. Control data is cut only where this process may have no more descriptors. */
+static ssize_t recv_msg(int fd, void *buf, size_t cap, int flags, int *pass_r)
 {
     union {
         struct cmsghdr align;
@@ -256,23 +208,123 @@ ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r)
                         .msg_iovlen = 1,
                         .msg_control = ctl.space,
                         .msg_controllen = sizeof ctl.space};
-    ssize_t rc;
+    ssize_t n = recvmsg(fd, &mh, flags | MSG_CMSG_CLOEXEC);
 
-    *pass_r = -1;
-    do
-        rc = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (rc < 0 && errno == EINTR);
-    if (rc < 0)
+    if (n < 0)
         return code_of_errno();
-    unsigned nfds = take_fds(&mh, pass_r);
+    unsigned nfds = mh.msg_controllen ? take_fds(&mh, pass_r) : 0;
     /* An empty message cannot be told from the end, and nobody of ours sends one. */
-    if (rc == 0 || nfds > 1 || mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    if (n == 0 || nfds > 1 || mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         mw_io_close_given(pass_r);
-        return rc == 0 ? MW_ECLOSED : MW_EPROTO;
+        errno = mh.msg_flags & MSG_CTRUNC ? EMFILE : 0;
+        return n == 0 ? MW_ECLOSED : errno == EMFILE ? MW_EIO : MW_EPROTO;
     }
     if (MSG_CMSG_CLOEXEC == 0 && *pass_r >= 0)
         fcntl(*pass_r, F_SETFD, FD_CLOEXEC);
-    return rc;
+    return n;
+}
+
+static ssize_t recv_once(int fd, void *buf, size_t cap, int flags, int *pass_r)
+{
+    if (pass_r)
+        return recv_msg(fd, buf, cap, flags, pass_r);
+    ssize_t n = recv(fd, buf, cap, flags);
+
+    if (n == 0)
+        return MW_ECLOSED;
+    return n > 0 ? n : code_of_errno();
+}
+
+/* pass_r: NULL, or where a descriptor goes. */
+static ssize_t recv_wait(int fd, void *buf, size_t cap, uint64_t deadline, int *pass_r)
+{
+    if (cap == 0)
+        return MW_EINVAL;
+    for (;;) {
+        ssize_t n = recv_once(fd, buf, cap, wait_flag(deadline), pass_r);
+        if (n == MW_EIO && errno == EINTR) {
+            deadline = after_signal(fd, SO_RCVTIMEO, deadline);
+            continue;
+        }
+        if (n != MW_EAGAIN)
+            return n;
+        int rv = wait_again(fd, POLLIN, deadline);
+        if (rv)
+            return rv;
+    }
+}
+
+static ssize_t recv_now(int fd, void *buf, size_t cap, int *pass_r)
+{
+    ssize_t n;
+
+    if (cap == 0)
+        return MW_EINVAL;
+    do
+        n = recv_once(fd, buf, cap, MSG_DONTWAIT, pass_r);
+    while (n == MW_EIO && errno == EINTR);
+    return n;
+}
+
+ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline)
+{
+    return recv_wait(fd, buf, cap, deadline, NULL);
+}
+
+ssize_t mw_io_recv_now(int fd, void *buf, size_t cap)
+{
+    return recv_now(fd, buf, cap, NULL);
+}
+
+ssize_t mw_io_recv_fd(int fd, void *buf, size_t cap, uint64_t deadline, int *pass_r)
+{
+    *pass_r = -1;
+    return recv_wait(fd, buf, cap, deadline, pass_r);
+}
+
+ssize_t mw_io_recv_fd_now(int fd, void *buf, size_t cap, int *pass_r)
+{
+    *pass_r = -1;
+    return recv_now(fd, buf, cap, pass_r);
+}
+
+ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r)
+{
+    ssize_t n = mw_io_recv_fd_now(fd, buf, cap, pass_r);
+
+    return n == MW_EIO && errno == EMFILE ? MW_EPROTO : n;
+}
+
+int mw_io_is_hung_up(int fd)
+{
+#ifdef POLLRDHUP
+    struct pollfd pf = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&pf, 1, 0) > 0;
+#else
+    char c;
+    ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+#endif
+}
+
+int mw_io_send_msg(int fd, const void *msg, size_t n, int pass)
+{
+    union {
+        const void *in;
+        void *iov; /* iovec has no const form */
+    } bytes = {.in = msg};
+    struct iovec iov = {.iov_base = bytes.iov, .iov_len = n};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    union one_fd ctl;
+    ssize_t rc;
+
+    attach(&mh, &ctl, pass);
+    do
+        rc = sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? code_of_errno() : 0;
 }
 
 int mw_io_socketpair(int type, int fd_r[2])
@@ -331,6 +383,49 @@ int mw_io_is_local_stream(int fd)
         return 0;
     n = sizeof type;
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+}
+
+/* Whether reads wait for a process that serves the file system. */
+static int is_fuse(int fd)
+{
+#ifdef __linux__
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) || fs.f_type == FUSE_MAGIC;
+#else
+    (void)fd;
+    return 0;
+#endif
+}
+
+static int is_readable(int flags)
+{
+#ifdef O_PATH
+    if (flags & O_PATH)
+        return 0;
+#endif
+    return (flags & O_ACCMODE) != O_WRONLY;
+}
+
+int mw_io_file_size(int fd, int64_t *size_r)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fstat(fd, &st))
+        return MW_EIO;
+    if (!S_ISREG(st.st_mode) || !is_readable(flags) || is_fuse(fd))
+        return MW_EINVAL;
+    *size_r = (int64_t)st.st_size;
+    return 0;
+}
+
+int mw_io_reopen(int fd)
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 }
 
 #ifdef MFD_ALLOW_SEALING

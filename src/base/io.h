@@ -17,11 +17,21 @@ MW_MUST_CHECK int mw_io_wait(int fd, short events, uint64_t deadline);
  * MW_ECLOSED (EPIPE, ECONNRESET), MW_ETIMEOUT (also SO_SNDTIMEO), MW_EIO. */
 MW_MUST_CHECK int mw_io_send_all(int fd, struct iovec *iov, int iovcnt, uint64_t deadline);
 
+/* The same; the first byte carries descriptor `pass`, which is borrowed. */
+MW_MUST_CHECK int mw_io_send_all_fd(int fd, struct iovec *iov, int iovcnt, uint64_t deadline,
+                                    int pass);
+
 /* At least one byte, at most cap. MW_ECLOSED at end of file or reset; MW_ETIMEOUT; MW_EIO. */
 MW_MUST_CHECK ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadline);
 
 /* As mw_io_recv but never waits: MW_EAGAIN if there is nothing. */
 MW_MUST_CHECK ssize_t mw_io_recv_now(int fd, void *buf, size_t cap);
+
+/* The same on a local stream, with the descriptor that came with the bytes in *pass_r, or -1. One call
+ * never brings bytes from beyond a descriptor's own write. More than one at once: all are closed
+ * (mw_io_close_given), MW_EPROTO. MW_EIO with EMFILE: this process may have no more. */
+MW_MUST_CHECK ssize_t mw_io_recv_fd(int fd, void *buf, size_t cap, uint64_t deadline, int *pass_r);
+MW_MUST_CHECK ssize_t mw_io_recv_fd_now(int fd, void *buf, size_t cap, int *pass_r);
 
 /* 1 if the peer has closed the connection or its sending side, or the connection broke; takes no byte
  * from it. Where the system has no POLLRDHUP, 0 as long as bytes wait to be read. */
@@ -41,6 +51,15 @@ void mw_io_close(int *fd); /* if >= 0: close and set to -1; keeps errno */
 /* The same for a descriptor that another process chose: a socket is kept from lingering, which would make
  * close wait as long as that process wanted. */
 void mw_io_close_given(int *fd);
+
+/* The size of a regular file that can be read. MW_EINVAL: it is something else, or lies in a file system
+ * that some process serves (FUSE), which may let a reader wait for ever; MW_EIO. */
+MW_MUST_CHECK int mw_io_file_size(int fd, int64_t *size_r);
+
+/* Open the file of fd again, for reading only: a descriptor with a position of its own, which nobody
+ * else moves. -1 where that is not possible (no /proc, or the file may not be read any more). */
+MW_MUST_CHECK int mw_io_reopen(int fd);
+
 int mw_io_is_local_stream(int fd); /* a SOCK_STREAM socket of AF_UNIX */
 
 /* Anonymous shared memory of n bytes with a name for /proc/PID/fd; memfd_create, or an unlinked

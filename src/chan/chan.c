@@ -7,6 +7,8 @@
  */
 #include "chan.h"
 
+#include "io.h"
+
 void mw_chan_init(struct mw_chan *c, const struct mw_chan_ops *ops, const struct mw_req *req)
 {
     c->ops = ops;
@@ -79,15 +81,26 @@ int mw_chan_head(struct mw_chan *c, const void *block, size_t n, enum mw_rsp_fau
 }
 
 /* How many of n bytes belong to the body; counts the others. */
-static size_t cut(struct mw_chan *c, size_t n)
+static uint64_t cut(struct mw_chan *c, uint64_t n)
 {
     if (c->no_body)
         return 0;
     if (c->left < 0 || n <= (uint64_t)c->left)
         return n;
-    size_t keep_n = (size_t)c->left;
+    uint64_t keep_n = (uint64_t)c->left;
     c->excess += n - keep_n;
     return keep_n;
+}
+
+/* n bytes of the body went, or the first failure comes. */
+static int count(struct mw_chan *c, uint64_t n, int rv)
+{
+    if (keep(c, rv))
+        return rv;
+    c->sent += n;
+    if (c->left >= 0)
+        c->left -= (int64_t)n;
+    return 0;
 }
 
 int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
@@ -96,18 +109,28 @@ int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
         return MW_ESTATE;
     if (c->err)
         return c->err;
-    n = cut(c, n);
+    n = (size_t)cut(c, n);
     /* Bytes that are dropped still push out what was kept back: the application may run on for ever
      * and only the implementation can see that nobody is there any more. */
     if (n == 0 && flags & MW_DATA_MORE)
         return 0;
-    int rv = keep(c, c->ops->data(c, n ? p : "", n, flags));
-    if (rv)
-        return rv;
-    c->sent += n;
-    if (c->left >= 0)
-        c->left -= (int64_t)n;
-    return 0;
+    return count(c, n, c->ops->data(c, n ? p : "", n, flags));
+}
+
+int mw_chan_file(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags)
+{
+    int rv = c->state != MW_CHAN_HEADED ? MW_ESTATE : c->err;
+
+    if (!rv && (fd < 0 || offset < 0 || n < 0 || n > INT64_MAX - offset))
+        rv = MW_EINVAL;
+    if (!rv) {
+        n = (int64_t)cut(c, (uint64_t)n);
+        if (n > 0)
+            return count(c, (uint64_t)n, c->ops->file(c, fd, offset, n, flags));
+        rv = mw_chan_data(c, "", 0, flags);
+    }
+    mw_io_close_given(&fd);
+    return rv;
 }
 
 int mw_chan_gone(struct mw_chan *c)

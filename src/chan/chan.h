@@ -54,6 +54,8 @@ struct mw_chan_ops {
     /* MW_EABORT: the client went away, stop. n == 0 (never with MW_DATA_MORE): push out what was
      * kept back, and look whether the client is there. Not called again after a failure. */
     int (*data)(struct mw_chan *c, const void *p, size_t n, unsigned flags);
+    /* n > 0 bytes of the regular file fd from offset on, in place of data. Takes fd, also on failure. */
+    int (*file)(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags);
     /* 1 if the client has gone, 0 if nothing is known of that. Looks now, takes no byte of the client's
      * and does not wait for it. Not called again once it said 1. */
     int (*gone)(struct mw_chan *c);
@@ -101,6 +103,13 @@ MW_MUST_CHECK int mw_chan_head(struct mw_chan *c, const void *block, size_t n,
  * allowed and does nothing but, without MW_DATA_MORE, push out a head that was kept back. So
  * does data that is dropped because there is no body or Content-Length is reached. */
 MW_MUST_CHECK int mw_chan_data(struct mw_chan *c, const void *p, size_t n, unsigned flags);
+
+/* The same with n bytes of a regular file, from offset on: its descriptor goes as far as the bytes would,
+ * and whoever sends them reads them then; a file that has become shorter by that time makes the answer
+ * look cut. Takes fd, on every path. Nobody else may move its position (mw_io_reopen). MW_EINVAL: a
+ * negative number, or one too large. */
+MW_MUST_CHECK int mw_chan_file(struct mw_chan *c, int fd, int64_t offset, int64_t n,
+                               unsigned flags);
 
 /* 1 once the client is known to have gone, or the channel has ended: nobody waits for an answer. From
  * then on data says MW_EABORT. A client that has only closed its sending side cannot be told from one

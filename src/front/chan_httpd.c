@@ -89,18 +89,11 @@ static size_t read_some(struct mw_chan_httpd *ch, char *buf, size_t cap, apr_rea
     return 0;
 }
 
-/* What is there, at least one byte: an application that reads a line must not wait for the next one. */
-static ssize_t op_read(struct mw_chan *c, void *buf, size_t cap)
+/* What is there; MW_EAGAIN if that is nothing. */
+static ssize_t read_there(struct mw_chan_httpd *ch, char *buf, size_t cap, size_t got)
 {
-    struct mw_chan_httpd *ch = self(c);
-    size_t got = 0;
-
-    if (!ch->in)
-        ch->in = apr_brigade_create(ch->r->pool, ch->r->connection->bucket_alloc);
-    while (got == 0 && !ch->in_end)
-        got = read_some(ch, buf, cap, APR_BLOCK_READ);
     while (got < cap && !ch->in_end) {
-        size_t n = read_some(ch, (char *)buf + got, cap - got, APR_NONBLOCK_READ);
+        size_t n = read_some(ch, buf + got, cap - got, APR_NONBLOCK_READ);
 
         if (n == 0)
             break;
@@ -108,7 +101,31 @@ static ssize_t op_read(struct mw_chan *c, void *buf, size_t cap)
     }
     if (got > 0)
         return (ssize_t)got;
-    return ch->in_end == 1 ? 0 : ch->in_end;
+    return ch->in_end == 1 ? 0 : ch->in_end ? ch->in_end : MW_EAGAIN;
+}
+
+static void begin_reading(struct mw_chan_httpd *ch)
+{
+    if (!ch->in)
+        ch->in = apr_brigade_create(ch->r->pool, ch->r->connection->bucket_alloc);
+}
+
+/* At least one byte, and what is there: an application that reads a line must not wait for the next one. */
+static ssize_t op_read(struct mw_chan *c, void *buf, size_t cap)
+{
+    struct mw_chan_httpd *ch = self(c);
+    size_t got = 0;
+
+    begin_reading(ch);
+    while (got == 0 && !ch->in_end)
+        got = read_some(ch, buf, cap, APR_BLOCK_READ);
+    return read_there(ch, buf, cap, got);
+}
+
+ssize_t mw_chan_httpd_read_now(struct mw_chan_httpd *ch, void *buf, size_t cap)
+{
+    begin_reading(ch);
+    return read_there(ch, buf, cap, 0);
 }
 
 int mw_chan_httpd_read_status(int err)

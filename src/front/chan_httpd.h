@@ -31,6 +31,9 @@ void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct m
 /* The path that is to answer instead, if the channel has ended with one (mw_chan_httpd.redirect). */
 const char *mw_chan_httpd_redirect(const struct mw_chan_httpd *ch);
 
+/* As mw_chan_read, but never waits for the client: MW_EAGAIN if nothing is there. */
+ssize_t mw_chan_httpd_read_now(struct mw_chan_httpd *ch, void *buf, size_t cap);
+
 /* The HTTP status for a request whose body could not be read (a code of mw_chan_read). */
 int mw_chan_httpd_read_status(int err);
 

@@ -34,6 +34,8 @@ struct remote {
     char *body;      /* of the small body that rides along, or room for one BODY frame */
     size_t body_n;   /* bytes of the small body */
     int body_inline; /* the whole body is in `body` */
+    uint64_t sent;   /* bytes of the body that have gone to this worker, */
+    uint64_t upto;   /* and how far it takes them */
     int body_used;   /* streamed bytes have gone to a worker and cannot be sent again */
     int body_ended;  /* the end of a streamed body has been sent */
     int abort_sent;
@@ -106,6 +108,8 @@ static int send_request(struct remote *rm, struct mw_link *l)
 {
     int rv = mw_link_put(l, MW_F_REQUEST, rm->block, rm->block_n);
 
+    rm->sent = rm->body_n;
+    rm->upto = MW_BODY_INLINE_MAX;
     if (rv == 0)
         rv = put_body(rm, l);
     if (rv == 0)
@@ -138,21 +142,18 @@ static enum outcome bad_frame(struct remote *rm, const struct mw_frame *f, const
     return end_lost(rm, HTTP_BAD_GATEWAY);
 }
 
-static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+/* Send one BODY, the end of the body, or both. waits: for the client, until there is something to send.
+ * Returns whether there may be more to send at once. */
+static int send_body(struct remote *rm, struct mw_link *l, int waits)
 {
-    uint32_t want;
-    ssize_t n;
-    int rv = mw_want_decode(&want, f->payload, f->n);
+    uint64_t credit = rm->upto - rm->sent;
+    size_t cap = credit < MW_FRAME_DATA_MAX ? (size_t)credit : MW_FRAME_DATA_MAX;
+    ssize_t n = waits ? mw_chan_read(&rm->ch->chan, rm->body, cap)
+                      : mw_chan_httpd_read_now(rm->ch, rm->body, cap);
+    int rv = 0;
 
-    if (rv)
-        return bad_frame(rm, f, mw_err_text(rv));
-    if (rm->body_inline || rm->body_ended)
-        return OUT_MORE; /* it crossed our BODY_END on its way */
-    if (!rm->body_used) {
-        rm->body = apr_palloc(rm->ch->r->pool, MW_FRAME_DATA_MAX);
-        rm->body_used = 1;
-    }
-    n = mw_chan_read(&rm->ch->chan, rm->body, want < MW_FRAME_DATA_MAX ? want : MW_FRAME_DATA_MAX);
+    if (n == MW_EAGAIN)
+        return 0;
     if (n > 0)
         rv = mw_link_put(l, MW_F_BODY, rm->body, (size_t)n);
     rm->body_ended = n <= 0 || rm->ch->in_end == 1;
@@ -160,7 +161,38 @@ static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct m
         rv = mw_link_put_u8(l, MW_F_BODY_END, mw_body_end_of(n < 0 ? (int)n : 0));
     if (rv == 0)
         rv = mw_link_flush(l);
-    return OUT_MORE; /* a dead connection shows at the next receive */
+    if (n > 0)
+        rm->sent += (uint64_t)n;
+    /* A dead connection shows at the next receive. */
+    return rv == 0 && !rm->body_ended && (size_t)n == cap && rm->sent < rm->upto;
+}
+
+/* Where the worker waits and nothing is on its way to it, one wait for the client answers it; beyond that,
+ * what is there is sent as far as the credit goes. A wait too many could be for ever: the client may itself
+ * wait for the answer. */
+static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    struct mw_want want;
+    int rv = mw_want_decode(&want, f->payload, f->n);
+    int more;
+
+    if (rv)
+        return bad_frame(rm, f, mw_err_text(rv));
+    if (rm->body_inline || rm->body_ended)
+        return OUT_MORE; /* it crossed our BODY_END on its way */
+    if (want.have > rm->sent || want.upto < rm->upto)
+        return bad_frame(rm, f, "its positions are not those of the body");
+    rm->upto = want.upto;
+    if (rm->sent == rm->upto)
+        return OUT_MORE; /* it has not seen all of it yet */
+    if (!rm->body_used) {
+        rm->body = apr_palloc(rm->ch->r->pool, MW_FRAME_DATA_MAX);
+        rm->body_used = 1;
+    }
+    more = send_body(rm, l, want.waits && want.have == rm->sent);
+    while (more)
+        more = send_body(rm, l, 0);
+    return OUT_MORE;
 }
 
 /* Tell the worker once that the client has gone; then its frames are discarded until END, so that the

@@ -21,14 +21,14 @@ static const struct kind kinds[] = {
     {"0", 0, -1},
     {"HELLO", MW_HELLO_SIZE, MW_HELLO_SIZE},
     {"REQUEST", 1, MW_FRAME_PAYLOAD_MAX},
-    {"WANT", 4, 4},
+    {"WANT", MW_WANT_SIZE, MW_WANT_SIZE},
     {"BODY", 1, MW_FRAME_DATA_MAX}, /* never empty: an empty read is the end of a body */
     {"BODY_END", 1, 1},
-    {"BODY_FILE", 0, -1},
+    {"BODY_FILE", MW_BODY_FILE_SIZE, MW_BODY_FILE_SIZE},
     {"ABORT", 0, 0},
     {"HEAD", 1, MW_RSP_HEAD_MAX},
     {"DATA", 1, MW_FRAME_DATA_MAX},
-    {"FILE", 0, -1},
+    {"FILE", MW_FILE_SIZE, MW_FILE_SIZE},
     {"INFORM", 1, MW_RSP_INFORM_MAX},
     {"LOG", 10, MW_FRAME_DATA_MAX},
     {"END", 1, 1},
@@ -47,6 +47,11 @@ const char *mw_frame_name(unsigned type)
     return type >= 1 && type <= MW_F_LAST ? kinds[type].name : "unknown";
 }
 
+int mw_frame_has_fd(unsigned type)
+{
+    return type == MW_F_FILE || type == MW_F_BODY_FILE;
+}
+
 static uint32_t get_u32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -56,6 +61,12 @@ static void set_u32(uint8_t *p, uint32_t v)
 {
     for (unsigned i = 0; i < 4; i++)
         p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void set_u64(uint8_t *p, uint64_t v)
+{
+    set_u32(p, (uint32_t)v);
+    set_u32(p + 4, (uint32_t)(v >> 32));
 }
 
 void mw_frame_header(uint8_t out[MW_FRAME_HDR], unsigned type, uint32_t n)
@@ -165,13 +176,56 @@ int mw_u8_decode(uint8_t *out, uint8_t last, const void *p, size_t n)
     return mw_cur_end(&c) || *out > last ? MW_EPROTO : 0;
 }
 
-int mw_want_decode(uint32_t *out, const void *p, size_t n)
+void mw_want_encode(uint8_t out[MW_WANT_SIZE], const struct mw_want *w)
+{
+    set_u64(out, w->have);
+    set_u64(out + 8, w->upto);
+    out[16] = w->waits;
+}
+
+int mw_want_decode(struct mw_want *out, const void *p, size_t n)
 {
     struct mw_cur c;
 
     mw_cur_init(&c, p, n);
-    *out = mw_cur_u32(&c);
-    return mw_cur_end(&c) || *out < 1 || *out > MW_WANT_MAX ? MW_EPROTO : 0;
+    out->have = mw_cur_u64(&c);
+    out->upto = mw_cur_u64(&c);
+    out->waits = mw_cur_u8(&c);
+    if (mw_cur_end(&c) || out->waits > 1)
+        return MW_EPROTO;
+    return out->upto > out->have && out->upto - out->have <= MW_WANT_MAX ? 0 : MW_EPROTO;
+}
+
+void mw_file_encode(uint8_t out[MW_FILE_SIZE], const struct mw_file_part *f)
+{
+    set_u64(out, (uint64_t)f->offset);
+    set_u64(out + 8, (uint64_t)f->n);
+}
+
+int mw_file_decode(struct mw_file_part *out, const void *p, size_t n)
+{
+    struct mw_cur c;
+
+    mw_cur_init(&c, p, n);
+    out->offset = (int64_t)mw_cur_u64(&c);
+    out->n = (int64_t)mw_cur_u64(&c);
+    if (mw_cur_end(&c) || out->offset < 0 || out->n < 1 || out->n > INT64_MAX - out->offset)
+        return MW_EPROTO;
+    return 0;
+}
+
+void mw_body_file_encode(uint8_t out[MW_BODY_FILE_SIZE], int64_t length)
+{
+    set_u64(out, (uint64_t)length);
+}
+
+int mw_body_file_decode(int64_t *out, const void *p, size_t n)
+{
+    struct mw_cur c;
+
+    mw_cur_init(&c, p, n);
+    *out = (int64_t)mw_cur_u64(&c);
+    return mw_cur_end(&c) || *out < 1 ? MW_EPROTO : 0;
 }
 
 static int is_mark(const struct mw_mark *m)

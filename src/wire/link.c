@@ -26,6 +26,7 @@
 #define CORK_MAX (64u << 10)
 #define PIECES 8 /* frames of a long payload in one system call */
 
+_Static_assert(CORK_MAX <= MW_FD_LEAD_MAX, "what goes in front of a frame with a descriptor");
 _Static_assert(MW_BODY_INLINE_MAX + MW_FRAME_HDR * 3 < IN_CAP, "inline body in one read");
 _Static_assert(MW_FRAME_DATA_MAX + MW_FRAME_HDR <= KEEP_CAP, "streaming does not allocate");
 
@@ -55,6 +56,7 @@ void mw_link_init(struct mw_link *l, int fd, int64_t timeout_ms)
 
     memset(l, 0, sizeof *l);
     l->fd = fd;
+    l->given_fd = l->frame_fd = l->pass_fd = -1;
     l->timeout_ms = timeout_ms;
     mw_buf_init(&l->in, MW_FRAME_HDR + MW_FRAME_PAYLOAD_MAX);
     mw_buf_init(&l->out, CORK_MAX);
@@ -67,6 +69,9 @@ void mw_link_init(struct mw_link *l, int fd, int64_t timeout_ms)
 void mw_link_fini(struct mw_link *l)
 {
     mw_io_close(&l->fd);
+    mw_io_close_given(&l->given_fd);
+    mw_io_close_given(&l->frame_fd);
+    mw_io_close(&l->pass_fd);
     mw_buf_fini(&l->in);
     mw_buf_fini(&l->out);
     pthread_mutex_destroy(&l->send_lock);
@@ -84,7 +89,8 @@ static int send_locked(struct mw_link *l, struct iovec *iov, int n)
 
     iov[0].iov_base = put.base;
     iov[0].iov_len = mw_buf_size(&l->out);
-    int rv = mw_io_send_all(l->fd, iov, n, MW_NO_DEADLINE);
+    int rv = mw_io_send_all_fd(l->fd, iov, n, MW_NO_DEADLINE, l->pass_fd);
+    mw_io_close(&l->pass_fd);
     mw_buf_clear(&l->out);
     return rv ? fail(l, rv) : 0;
 }
@@ -158,7 +164,7 @@ static int check_frame(const struct mw_link *l, unsigned type, size_t n)
     if (rv)
         return rv;
     size_t max = piece_max(l, type);
-    rv = mw_frame_check(type, n < max ? n : max);
+    rv = mw_frame_has_fd(type) ? MW_EINVAL : mw_frame_check(type, n < max ? n : max);
     return rv == MW_EPROTO ? MW_EINVAL : rv;
 }
 
@@ -183,13 +189,15 @@ int mw_link_put_u8(struct mw_link *l, unsigned type, uint8_t v)
     return mw_link_put(l, type, &v, 1);
 }
 
-int mw_link_put_want(struct mw_link *l, uint32_t n)
+int mw_link_put_want(struct mw_link *l, const struct mw_want *w)
 {
-    uint8_t le[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
+    uint8_t bytes[MW_WANT_SIZE];
+    struct mw_want back;
 
-    if (n < 1 || n > MW_WANT_MAX)
+    mw_want_encode(bytes, w);
+    if (mw_want_decode(&back, bytes, sizeof bytes))
         return MW_EINVAL;
-    return mw_link_put(l, MW_F_WANT, le, sizeof le);
+    return mw_link_put(l, MW_F_WANT, bytes, sizeof bytes);
 }
 
 int mw_link_put_hello(struct mw_link *l, const struct mw_hello *h)
@@ -233,6 +241,51 @@ out:
     return rv;
 }
 
+/* One descriptor at most goes with a write. */
+static int put_fd(struct mw_link *l, unsigned type, const uint8_t *payload, size_t n, int fd)
+{
+    int rv;
+
+    pthread_mutex_lock(&l->send_lock);
+    rv = failed(l);
+    if (rv == 0 && (l->pass_fd >= 0 || MW_FRAME_HDR + n > CORK_MAX - mw_buf_size(&l->out)))
+        rv = flush_locked(l);
+    if (rv == 0)
+        rv = append_locked(l, type, payload, n);
+    if (rv == 0) {
+        l->pass_fd = fd;
+        fd = -1;
+    }
+    pthread_mutex_unlock(&l->send_lock);
+    mw_io_close(&fd);
+    return rv;
+}
+
+int mw_link_put_file(struct mw_link *l, const struct mw_file_part *f, int fd)
+{
+    uint8_t bytes[MW_FILE_SIZE];
+    struct mw_file_part back;
+
+    mw_file_encode(bytes, f);
+    if (fd < 0 || mw_file_decode(&back, bytes, sizeof bytes)) {
+        mw_io_close(&fd);
+        return MW_EINVAL;
+    }
+    return put_fd(l, MW_F_FILE, bytes, sizeof bytes, fd);
+}
+
+int mw_link_put_body_file(struct mw_link *l, int64_t length, int fd)
+{
+    uint8_t bytes[MW_BODY_FILE_SIZE];
+
+    mw_body_file_encode(bytes, length);
+    if (fd < 0 || length < 1) {
+        mw_io_close(&fd);
+        return MW_EINVAL;
+    }
+    return put_fd(l, MW_F_BODY_FILE, bytes, sizeof bytes, fd);
+}
+
 int mw_link_flush(struct mw_link *l)
 {
     pthread_mutex_lock(&l->send_lock);
@@ -253,6 +306,34 @@ int mw_link_send(struct mw_link *l, unsigned type, const void *payload, size_t n
 
 /* -- receive -- */
 
+/* A descriptor came. It belongs to a frame that is here or begins in the same write. */
+static int give(struct mw_link *l, int fd)
+{
+    if (l->given_fd >= 0) {
+        mw_io_close_given(&fd);
+        return MW_EPROTO;
+    }
+    l->given_fd = fd;
+    l->given_left = mw_buf_size(&l->in) + MW_FD_LEAD_MAX;
+    return 0;
+}
+
+/* The next frame takes the descriptor that came for it, or lets it pass. */
+static int claim(struct mw_link *l, const struct mw_frame *f)
+{
+    int waits = l->given_fd >= 0;
+
+    if (mw_frame_has_fd(f->type)) {
+        l->frame_fd = l->given_fd;
+        l->given_fd = -1;
+        return waits ? 0 : MW_EPROTO;
+    }
+    if (waits && l->last > l->given_left)
+        return MW_EPROTO;
+    l->given_left -= waits ? l->last : 0;
+    return 0;
+}
+
 /* Read at least one byte more. Room grows with what has come, not with what a header promises. */
 static int fill(struct mw_link *l, size_t need, int wait)
 {
@@ -265,12 +346,13 @@ static int fill(struct mw_link *l, size_t need, int wait)
     if (!to)
         return l->in.err;
     size_t room = l->in.cap - l->in.len;
-    ssize_t n = wait ? mw_io_recv(l->fd, to, room, MW_NO_DEADLINE)
-                     : mw_io_recv_now(l->fd, to, room);
+    int fd;
+    ssize_t n = wait ? mw_io_recv_fd(l->fd, to, room, MW_NO_DEADLINE, &fd)
+                     : mw_io_recv_fd_now(l->fd, to, room, &fd);
     if (n < 0)
         return (int)n;
     mw_buf_commit(&l->in, (size_t)n);
-    return 0;
+    return fd < 0 ? 0 : give(l, fd);
 }
 
 /* The peer's HELLO must come first and once. Returns 1 if the frame was it. */
@@ -292,13 +374,16 @@ static int receive(struct mw_link *l, struct mw_frame *out, int wait)
     size_t need = 0;
     int rv = failed(l);
 
+    mw_io_close_given(&l->frame_fd);
     while (rv == 0) {
         mw_buf_consume(&l->in, l->last);
         l->last = 0;
         int64_t used = mw_frame_parse(mw_buf_data(&l->in), mw_buf_size(&l->in), out, &need);
         if (used > 0) {
             l->last = (size_t)used;
-            rv = take_hello(l, out);
+            rv = claim(l, out);
+            if (rv == 0)
+                rv = take_hello(l, out);
             if (rv == 0)
                 return 0;
             rv = rv == 1 ? 0 : rv;
@@ -319,13 +404,22 @@ int mw_link_recv_now(struct mw_link *l, struct mw_frame *out)
     return receive(l, out, 0);
 }
 
+int mw_link_take_fd(struct mw_link *l)
+{
+    int fd = l->frame_fd;
+
+    l->frame_fd = -1;
+    return fd;
+}
+
 int mw_link_has_input(const struct mw_link *l)
 {
-    return mw_buf_size(&l->in) > l->last;
+    return mw_buf_size(&l->in) > l->last || l->given_fd >= 0;
 }
 
 void mw_link_trim(struct mw_link *l)
 {
+    mw_io_close_given(&l->frame_fd);
     mw_buf_consume(&l->in, l->last);
     l->last = 0;
     mw_buf_trim(&l->in, KEEP_CAP);

@@ -21,6 +21,11 @@ struct mw_link {
     struct mw_buf in;
     struct mw_buf out;
     size_t last; /* bytes of `in` that the last frame returned still occupies */
+    /* Descriptors, owned; -1: none. */
+    int given_fd;      /* came with bytes whose frame has not been returned yet */
+    size_t given_left; /* bytes of frames that may still come before that one */
+    int frame_fd;      /* of the last frame returned, unless it was taken */
+    int pass_fd;       /* goes with what is put; under send_lock */
     pthread_mutex_t send_lock;
     struct mw_hello peer; /* valid once peer_known */
     int peer_known;
@@ -36,10 +41,18 @@ void mw_link_fini(struct mw_link *l);                             /* closes fd *
  * mw_mark says. */
 MW_MUST_CHECK int mw_link_put(struct mw_link *l, unsigned type, const void *payload, size_t n);
 MW_MUST_CHECK int mw_link_put_u8(struct mw_link *l, unsigned type, uint8_t v);
-MW_MUST_CHECK int mw_link_put_want(struct mw_link *l, uint32_t n);
+MW_MUST_CHECK int mw_link_put_want(struct mw_link *l, const struct mw_want *w);
 MW_MUST_CHECK int mw_link_put_hello(struct mw_link *l, const struct mw_hello *h);
 MW_MUST_CHECK int mw_link_put_log(struct mw_link *l, const struct mw_mark *mark,
                                   struct mw_str text);
+
+/* The same for a frame that a descriptor comes with: mw_link_put_file a FILE (fd: what the answer goes on
+ * with), mw_link_put_body_file a BODY_FILE (fd: length bytes from the file's beginning are the whole body;
+ * put right after REQUEST, in place of BODY and BODY_END). Takes fd, also on failure, and closes it once
+ * it was sent: give it a dup(2), or better mw_io_reopen, of what is still needed. What comes before the
+ * frame may wait with it, and does in the ordinary case: HEAD, FILE and END are one system call. */
+MW_MUST_CHECK int mw_link_put_file(struct mw_link *l, const struct mw_file_part *f, int fd);
+MW_MUST_CHECK int mw_link_put_body_file(struct mw_link *l, int64_t length, int fd);
 
 /* Send what was put, if anything, in one system call where the socket takes it. MW_ECLOSED,
  * MW_ETIMEOUT, MW_EIO: the link is dead and every later call says the same. */
@@ -55,10 +68,16 @@ MW_MUST_CHECK int mw_link_send(struct mw_link *l, unsigned type, const void *pay
  * MW_ECLOSED (at a frame boundary or not), MW_ETIMEOUT, MW_EPROTO, MW_ELIMIT, MW_EIO. */
 MW_MUST_CHECK int mw_link_recv(struct mw_link *l, struct mw_frame *out);
 
+/* The descriptor of the frame returned last, FILE or BODY_FILE: the caller's from now on. Nothing is
+ * known of it but that it is open: mw_io_file_size checks it. What is not taken is closed by the next
+ * receive call. A descriptor without its frame, a frame without its descriptor: MW_EPROTO. */
+int mw_link_take_fd(struct mw_link *l);
+
 /* As mw_link_recv, but never waits: MW_EAGAIN if no whole frame has come. */
 MW_MUST_CHECK int mw_link_recv_now(struct mw_link *l, struct mw_frame *out);
 
-/* True if bytes were received that no frame was returned for yet (then do not wait in epoll). */
+/* True if bytes, or a descriptor, were received that no frame was returned for yet (then do not wait in
+ * epoll). */
 int mw_link_has_input(const struct mw_link *l);
 
 /* Between two requests: give back large buffers. */

@@ -15,7 +15,9 @@
 #define MW_FRAME_PAYLOAD_MAX (16u << 20) /* REQUEST; every other type has its own, lower limit */
 #define MW_FRAME_DATA_MAX (64u << 10)    /* BODY, DATA, LOG payload */
 #define MW_BODY_INLINE_MAX (16u << 10)   /* a body up to this rides along with its REQUEST */
-#define MW_WANT_MAX (1u << 20)           /* bytes of credit in one WANT */
+#define MW_WANT_MAX (1u << 20)           /* bytes of credit that a WANT may leave */
+#define MW_FD_LEAD_MAX (64u << 10)  /* bytes of frames between a descriptor and its own frame */
+#define MW_BODY_WINDOW (128u << 10) /* bytes of credit that a worker has given at any time */
 
 enum mw_frame_type {
     MW_F_HELLO = 1,     /* both: magic, version, limits, identity */
@@ -23,11 +25,11 @@ enum mw_frame_type {
     MW_F_WANT = 3,      /* worker -> child: credit for body bytes */
     MW_F_BODY = 4,      /* child -> worker: body bytes */
     MW_F_BODY_END = 5,  /* child -> worker: the body's end, clean or why it broke */
-    MW_F_BODY_FILE = 6, /* reserved */
+    MW_F_BODY_FILE = 6, /* child -> worker, with a descriptor: the whole body, u64 bytes from 0 */
     MW_F_ABORT = 7,     /* child -> worker: the client went away */
     MW_F_HEAD = 8,      /* worker -> child: response head block (rsp.h) */
     MW_F_DATA = 9,      /* worker -> child: response body bytes */
-    MW_F_FILE = 10,     /* reserved */
+    MW_F_FILE = 10,     /* worker -> child, with a descriptor: i64 offset, i64 length; as DATA */
     MW_F_INFORM = 11,   /* worker -> child: informational response block (rsp.h) */
     MW_F_LOG = 12,      /* worker -> child: level, source, text of one line */
     MW_F_END = 13,      /* worker -> child: u8 enum mw_end */
@@ -37,9 +39,12 @@ enum mw_frame_type {
 #define MW_F_LAST MW_F_ALIVE
 
 /* Most bytes of payload that a frame of this type may have; 0 for those without; MW_EPROTO if the type
- * is not one of version 1 (reserved ones included). */
+ * is not one of version 1. */
 int64_t mw_frame_limit(unsigned type);
 const char *mw_frame_name(unsigned type);
+
+/* 1 if exactly one descriptor comes with each frame of this type; none with any other. */
+int mw_frame_has_fd(unsigned type);
 
 /* May a frame of this type have n payload bytes? MW_EPROTO (no such type, too few), MW_ELIMIT. */
 MW_MUST_CHECK int mw_frame_check(unsigned type, uint64_t n);
@@ -83,10 +88,35 @@ enum mw_body_end {
 int mw_body_end_error(enum mw_body_end why); /* as mw_chan_ops.read returns it: 0, MW_EABORT, ... */
 enum mw_body_end mw_body_end_of(int err);    /* the reverse */
 
-/* END and BODY_END: 0 to last. WANT: 1 to MW_WANT_MAX. LOG: a mark of
+/* WANT. Positions are counted from the beginning of the body, so that both ends know what is under way.
+ * With waits == 0 the worker asks ahead of its need: the child sends what it has got of the body and
+ * never waits for the client because of it. */
+struct mw_want {
+    uint64_t have; /* the worker has got the bytes before this one */
+    uint64_t upto; /* and takes those before this one: have + 1 to have + MW_WANT_MAX */
+    uint8_t waits; /* 1: the application waits for byte `have`, or the end of the body */
+};
+#define MW_WANT_SIZE 17u
+void mw_want_encode(uint8_t out[MW_WANT_SIZE], const struct mw_want *w);
+
+/* FILE: a part of a file, in place of that many bytes of DATA. */
+struct mw_file_part {
+    int64_t offset; /* >= 0 */
+    int64_t n;      /* >= 1; offset + n does not overflow */
+};
+#define MW_FILE_SIZE 16u
+void mw_file_encode(uint8_t out[MW_FILE_SIZE], const struct mw_file_part *f);
+MW_MUST_CHECK int mw_file_decode(struct mw_file_part *out, const void *p, size_t n);
+
+/* BODY_FILE: 1 to INT64_MAX bytes from the file's beginning. */
+#define MW_BODY_FILE_SIZE 8u
+void mw_body_file_encode(uint8_t out[MW_BODY_FILE_SIZE], int64_t length);
+MW_MUST_CHECK int mw_body_file_decode(int64_t *out, const void *p, size_t n);
+
+/* END and BODY_END: 0 to last. LOG: a mark of
  * log.h and the rest; both borrow. */
 MW_MUST_CHECK int mw_u8_decode(uint8_t *out, uint8_t last, const void *p, size_t n);
-MW_MUST_CHECK int mw_want_decode(uint32_t *out, const void *p, size_t n);
+MW_MUST_CHECK int mw_want_decode(struct mw_want *out, const void *p, size_t n);
 MW_MUST_CHECK int mw_logline_decode(struct mw_mark *mark_r, struct mw_str *text_r, const void *p,
                                     size_t n);
 

@@ -6,13 +6,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "io.h"
 #include "log.h"
 
 #define BLOCK_KEEP (32u << 10) /* bytes of a request block kept between requests */
 #define PUT_MAX (16u << 10)    /* data up to this is copied and sent together with what follows */
-#define ASK MW_FRAME_DATA_MAX  /* credit of one WANT: what one BODY frame can answer */
-#define HELD_MAX (1u << 20)    /* body bytes that may come before the answer to ASK */
+/* Body bytes that may come before the answer to ASK, and those in hand. */
+#define HELD_MAX (MW_BODY_WINDOW + MW_FRAME_DATA_MAX)
 
 static struct mw_chan_sock *self(struct mw_chan *c)
 {
@@ -44,8 +46,15 @@ static int hold(struct mw_chan_sock *cs)
 
 /* -- frames that come in while a request is open, or that cross our END -- */
 
+static void drop_file(struct mw_chan_sock *cs)
+{
+    mw_io_close_given(&cs->file_fd);
+    cs->file_left = 0;
+}
+
 static void end_body(struct mw_chan_sock *cs, int err)
 {
+    drop_file(cs);
     cs->open = 0;
     cs->asked = 0;
     cs->body_err = err;
@@ -56,6 +65,8 @@ static int take_body(struct mw_chan_sock *cs, const struct mw_frame *f)
     if (!cs->open || f->n == 0 || f->n > cs->credit)
         return MW_EPROTO;
     cs->credit -= f->n;
+    cs->came += f->n;
+    cs->begun = 1;
     cs->asked = 0;
     cs->got = f->payload;
     cs->got_n = f->n;
@@ -69,6 +80,23 @@ static int take_body_end(struct mw_chan_sock *cs, const struct mw_frame *f)
     if (!cs->open || mw_u8_decode(&why, MW_BODY_END_LAST, f->payload, f->n))
         return MW_EPROTO;
     end_body(cs, mw_body_end_error((enum mw_body_end)why));
+    return 0;
+}
+
+/* The whole body at once, in place of all other frames of it. */
+static int take_body_file(struct mw_chan_sock *cs, const struct mw_frame *f)
+{
+    int64_t length, size;
+
+    if (!cs->open || cs->begun || mw_body_file_decode(&length, f->payload, f->n))
+        return MW_EPROTO;
+    end_body(cs, 0);
+    cs->begun = 1;
+    cs->file_fd = mw_link_take_fd(cs->link);
+    if (mw_io_file_size(cs->file_fd, &size) || size < length)
+        return MW_EPROTO;
+    cs->file_at = 0;
+    cs->file_left = length;
     return 0;
 }
 
@@ -98,6 +126,8 @@ static int take(struct mw_chan_sock *cs, const struct mw_frame *f)
         return take_body(cs, f);
     case MW_F_BODY_END:
         return take_body_end(cs, f);
+    case MW_F_BODY_FILE:
+        return take_body_file(cs, f);
     case MW_F_ABORT:
         return take_abort(cs);
     case MW_F_ALIVE:
@@ -109,6 +139,28 @@ static int take(struct mw_chan_sock *cs, const struct mw_frame *f)
 
 /* -- operations -- */
 
+/* The credit to have outstanding: the window, but not beyond what is left of the body. */
+static int64_t full_credit(const struct mw_chan_sock *cs)
+{
+    int64_t left = cs->req.content_length - cs->came;
+
+    if (cs->req.content_length < 0 || left > (int64_t)MW_BODY_WINDOW)
+        return MW_BODY_WINDOW;
+    return left > 0 ? left : 1;
+}
+
+static int send_want(struct mw_chan_sock *cs, uint8_t waits)
+{
+    int64_t full = full_credit(cs);
+    struct mw_want want = {.have = (uint64_t)cs->came, .waits = waits};
+
+    if (cs->credit < full)
+        cs->credit = full;
+    want.upto = want.have + (uint64_t)cs->credit;
+    int rv = mw_link_put_want(cs->link, &want);
+    return rv ? rv : mw_link_flush(cs->link);
+}
+
 /* The next frame of the body, asked for if the child has not sent one by itself. */
 static int next_frame(struct mw_chan_sock *cs)
 {
@@ -116,13 +168,11 @@ static int next_frame(struct mw_chan_sock *cs)
     int rv = mw_link_recv_now(cs->link, &f);
 
     if (rv == MW_EAGAIN && !cs->asked) {
-        rv = mw_link_put_want(cs->link, ASK);
-        if (rv == 0)
-            rv = mw_link_flush(cs->link);
+        rv = send_want(cs, 1);
         if (rv)
             return rv;
         cs->asked = 1;
-        cs->credit += ASK;
+        cs->streams = 1;
         cs->flushes++;
         rv = MW_EAGAIN;
     }
@@ -131,30 +181,75 @@ static int next_frame(struct mw_chan_sock *cs)
     return rv ? rv : take(cs, &f);
 }
 
-static ssize_t sock_read(struct mw_chan *c, void *buf, size_t cap)
+/* The application reads a body that comes in pieces: give credit before all of it is used up, so that the
+ * child need not wait for the next request for bytes. */
+static int ask_ahead(struct mw_chan_sock *cs)
 {
-    struct mw_chan_sock *cs = self(c);
-    size_t held = mw_buf_size(&cs->held);
+    int64_t full = full_credit(cs);
 
-    if (held > 0) {
-        held = held < cap ? held : cap;
-        memcpy(buf, mw_buf_data(&cs->held), held);
-        mw_buf_consume(&cs->held, held);
-        return (ssize_t)held;
-    }
-    while (cs->got_n == 0) {
-        errno = 0; /* what broke the body is the child's knowledge */
-        if (!cs->open)
-            return cs->body_err;
-        int rv = next_frame(cs);
-        if (rv)
-            end_body(cs, as_client(break_off(cs, rv)));
-    }
+    if (!cs->streams || !cs->open || cs->credit > full / 2 || full < (int64_t)MW_FRAME_DATA_MAX)
+        return 0;
+    return send_want(cs, 0);
+}
+
+static ssize_t read_held(struct mw_chan_sock *cs, void *buf, size_t cap)
+{
+    size_t n = mw_buf_size(&cs->held);
+
+    n = n < cap ? n : cap;
+    memcpy(buf, mw_buf_data(&cs->held), n);
+    mw_buf_consume(&cs->held, n);
+    return (ssize_t)n;
+}
+
+static ssize_t read_frame(struct mw_chan_sock *cs, void *buf, size_t cap)
+{
     size_t n = cs->got_n < cap ? cs->got_n : cap;
+
     memcpy(buf, cs->got, n);
     cs->got += n;
     cs->got_n -= n;
     return (ssize_t)n;
+}
+
+static ssize_t read_file(struct mw_chan_sock *cs, void *buf, size_t cap)
+{
+    ssize_t n;
+
+    if ((uint64_t)cs->file_left < cap)
+        cap = (size_t)cs->file_left;
+    do
+        n = pread(cs->file_fd, buf, cap, (off_t)cs->file_at);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        end_body(cs, MW_EIO);
+        errno = n == 0 ? 0 : errno;
+        return MW_EIO;
+    }
+    cs->file_at += n;
+    cs->file_left -= n;
+    if (cs->file_left == 0)
+        drop_file(cs);
+    return n;
+}
+
+static ssize_t sock_read(struct mw_chan *c, void *buf, size_t cap)
+{
+    struct mw_chan_sock *cs = self(c);
+
+    if (mw_buf_size(&cs->held) > 0)
+        return read_held(cs, buf, cap);
+    while (cs->got_n == 0 && cs->file_left == 0) {
+        errno = 0; /* what broke the body is the child's knowledge */
+        if (!cs->open)
+            return cs->body_err;
+        int rv = next_frame(cs);
+        if (rv == 0 && cs->got_n > 0)
+            rv = ask_ahead(cs);
+        if (rv)
+            end_body(cs, as_client(break_off(cs, rv)));
+    }
+    return cs->got_n > 0 ? read_frame(cs, buf, cap) : read_file(cs, buf, cap);
 }
 
 /* Nothing was put before the head that could be kept back together with it. */
@@ -229,6 +324,21 @@ static int sock_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     return as_client(n ? mw_link_send(cs->link, MW_F_DATA, p, n) : mw_link_flush(cs->link));
 }
 
+static int sock_file(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags)
+{
+    struct mw_chan_sock *cs = self(c);
+    struct mw_file_part part = {.offset = offset, .n = n};
+
+    if (!(flags & MW_DATA_MORE) && cs->flushes++ > 0 && client_is_gone(cs)) {
+        mw_io_close(&fd);
+        return MW_EABORT;
+    }
+    int rv = mw_link_put_file(cs->link, &part, fd);
+    if (rv == 0 && !(flags & MW_DATA_MORE))
+        rv = mw_link_flush(cs->link);
+    return as_client(rv);
+}
+
 /* Sent at once: a line that waits for the answer would be lost in a crash, just when it is needed. */
 static void sock_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
@@ -266,6 +376,7 @@ static const struct mw_chan_ops sock_ops = {
     .inform = sock_inform,
     .head = sock_head,
     .data = sock_data,
+    .file = sock_file,
     .gone = sock_gone,
     .log = sock_log,
     .end = sock_end,
@@ -281,6 +392,7 @@ void mw_chan_sock_init(struct mw_chan_sock *cs, struct mw_link *link, struct mw_
     cs->board = board;
     cs->slot = slot;
     cs->ended = 1;
+    cs->file_fd = -1;
     mw_buf_init(&cs->block, MW_REQ_BLOCK_MAX);
     mw_buf_init(&cs->held, HELD_MAX);
     pthread_mutex_init(&cs->log_lock, NULL);
@@ -288,6 +400,7 @@ void mw_chan_sock_init(struct mw_chan_sock *cs, struct mw_link *link, struct mw_
 
 void mw_chan_sock_fini(struct mw_chan_sock *cs)
 {
+    drop_file(cs);
     mw_buf_fini(&cs->block);
     mw_buf_fini(&cs->held);
     pthread_mutex_destroy(&cs->log_lock);
@@ -305,8 +418,9 @@ static int open_request(struct mw_chan_sock *cs, const struct mw_frame *f)
         return rv;
     mw_chan_init(&cs->chan, &sock_ops, &cs->req);
     cs->open = (cs->req.flags & MW_REQ_BODY) != 0;
-    cs->asked = 0;
+    cs->begun = cs->asked = cs->streams = 0;
     cs->credit = MW_BODY_INLINE_MAX; /* what may ride along uninvited */
+    cs->came = 0;
     cs->body_err = 0;
     cs->got_n = 0;
     mw_buf_clear(&cs->held);
@@ -331,6 +445,7 @@ int mw_chan_sock_accept(struct mw_chan_sock *cs)
             return open_request(cs, &f);
         rv = take(cs, &f); /* the rest of the last request, which nobody wanted */
         cs->got_n = 0;
+        drop_file(cs);
         if (rv)
             return rv;
     }
@@ -345,6 +460,7 @@ void mw_chan_sock_trim(struct mw_chan_sock *cs)
 {
     mw_buf_consume(&cs->block, mw_buf_size(&cs->block));
     mw_buf_trim(&cs->block, BLOCK_KEEP);
+    drop_file(cs);
     mw_buf_clear(&cs->held);
     mw_buf_trim(&cs->held, 0);
     mw_link_trim(cs->link);

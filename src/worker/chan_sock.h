@@ -24,11 +24,16 @@ struct mw_chan_sock {
     struct mw_req req;
 
     int open;       /* BODY and BODY_END may come; stays set after END if the body was not read */
-    int asked;      /* a WANT is not answered yet */
+    int begun;      /* one of them, or BODY_FILE, came */
+    int asked;      /* a WANT that waits is not answered yet */
+    int streams;    /* there was one: from now on credit is given ahead of need */
     int64_t credit; /* body bytes that the child may still send */
+    int64_t came;   /* body bytes that it has sent */
     int body_err;   /* once the body is over: 0 or an MW_E* that every read repeats */
     const uint8_t *got; /* bytes of the last BODY not yet read; borrowed from the link */
     size_t got_n;
+    int file_fd; /* the body as a file, owned; -1: it is none, or was read to its end */
+    int64_t file_at, file_left;
     struct mw_buf held; /* body bytes before those of got, moved out of another frame's way */
 
     int may_abort;    /* one ABORT per request, which may cross our END */

@@ -406,6 +406,7 @@ void rig_block(struct mw_buf *b, const struct ask *a)
 /* How far the body of the request has been sent. */
 struct progress {
     size_t sent;
+    size_t upto;
     int ended;
 };
 
@@ -413,12 +414,14 @@ static int answer_want(struct mw_link *l, const struct ask *a, struct progress *
                        const struct mw_frame *f)
 {
     size_t end = a->cut_body ? a->body_sent : a->body_n;
-    uint32_t want;
+    struct mw_want want;
     int rv = mw_want_decode(&want, f->payload, f->n);
 
     if (rv || t->ended)
         return rv; /* a WANT that crossed BODY_END */
-    size_t n = end - t->sent < want ? end - t->sent : want;
+    assert_true(want.have <= t->sent && want.upto >= t->upto);
+    t->upto = want.upto;
+    size_t n = (end < t->upto ? end : t->upto) - t->sent;
     if (n > MW_FRAME_DATA_MAX)
         n = MW_FRAME_DATA_MAX;
     if (n)
@@ -496,7 +499,7 @@ void rig_talk(struct mw_link *l, const struct ask *a, struct answer *out)
 {
     struct mw_frame f;
     struct mw_buf b;
-    struct progress t = {.ended = a->inline_body};
+    struct progress t = {.ended = a->inline_body, .upto = MW_BODY_INLINE_MAX};
 
     memset(out, 0, sizeof *out);
     out->end = -1;

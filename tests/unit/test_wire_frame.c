@@ -16,10 +16,10 @@ static const struct {
     const char *name;
 } types[] = {
     {MW_F_HELLO, 20, 20, "HELLO"},     {MW_F_REQUEST, 1, 16 << 20, "REQUEST"},
-    {MW_F_WANT, 4, 4, "WANT"},         {MW_F_BODY, 1, 65536, "BODY"},
-    {MW_F_BODY_END, 1, 1, "BODY_END"}, {MW_F_BODY_FILE, 0, -1, "BODY_FILE"},
+    {MW_F_WANT, 17, 17, "WANT"},       {MW_F_BODY, 1, 65536, "BODY"},
+    {MW_F_BODY_END, 1, 1, "BODY_END"}, {MW_F_BODY_FILE, 8, 8, "BODY_FILE"},
     {MW_F_ABORT, 0, 0, "ABORT"},       {MW_F_HEAD, 1, 256 << 10, "HEAD"},
-    {MW_F_DATA, 1, 65536, "DATA"},     {MW_F_FILE, 0, -1, "FILE"},
+    {MW_F_DATA, 1, 65536, "DATA"},     {MW_F_FILE, 16, 16, "FILE"},
     {MW_F_INFORM, 1, 8192, "INFORM"},  {MW_F_LOG, 10, 65536, "LOG"},
     {MW_F_END, 1, 1, "END"},           {MW_F_ASK, 0, 0, "ASK"},
     {MW_F_ALIVE, 0, 0, "ALIVE"},
@@ -190,7 +190,9 @@ static void test_frame_05_any_split_gives_the_same_frames(void **state)
     put(&b, MW_F_BODY_END, "", 1);
     put(&b, MW_F_ABORT, NULL, 0);
     put(&b, MW_F_ALIVE, NULL, 0);
-    put(&b, MW_F_WANT, "\1\0\0\0", 4);
+    put(&b, MW_F_WANT, text, 17);
+    put(&b, MW_F_BODY_FILE, text, 8);
+    put(&b, MW_F_FILE, text, 16);
     put(&b, MW_F_LOG, "\3\0\0\0\0\0\0\0\0\0hi", 12);
     put(&b, MW_F_ASK, NULL, 0);
     put(&b, MW_F_INFORM, text, 99);
@@ -259,24 +261,92 @@ static void test_frame_08_want(void **state)
 {
     (void)state;
     static const struct {
-        uint32_t n;
+        struct mw_want want;
         int rv;
-    } rows[] = {{0, MW_EPROTO},
-                {1, 0},
-                {MW_WANT_MAX - 1, 0},
-                {MW_WANT_MAX, 0},
-                {MW_WANT_MAX + 1, MW_EPROTO},
-                {UINT32_MAX, MW_EPROTO}};
+    } rows[] = {{{0, 0, 1}, MW_EPROTO},
+                {{0, 1, 1}, 0},
+                {{0, 1, 0}, 0},
+                {{0, 1, 2}, MW_EPROTO},
+                {{7, 7, 1}, MW_EPROTO},
+                {{7, 6, 1}, MW_EPROTO},
+                {{0, MW_WANT_MAX, 0}, 0},
+                {{0, MW_WANT_MAX + 1, 0}, MW_EPROTO},
+                {{1u << 31, (1u << 31) + MW_WANT_MAX, 0}, 0},
+                {{UINT64_MAX - 1, UINT64_MAX, 1}, 0},
+                {{UINT64_MAX, 0, 1}, MW_EPROTO}};
 
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
-        uint32_t v = rows[i].n, got;
-        uint8_t le[5] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
-        assert_int_equal(mw_want_decode(&got, le, 4), rows[i].rv);
-        if (rows[i].rv == 0)
-            assert_int_equal(got, v);
-        assert_int_equal(mw_want_decode(&got, le, 3), MW_EPROTO);
-        assert_int_equal(mw_want_decode(&got, le, 5), MW_EPROTO);
+        uint8_t bytes[MW_WANT_SIZE + 1] = {0};
+        struct mw_want got;
+        mw_want_encode(bytes, &rows[i].want);
+        assert_int_equal(mw_want_decode(&got, bytes, MW_WANT_SIZE), rows[i].rv);
+        if (rows[i].rv == 0) {
+            assert_true(got.have == rows[i].want.have && got.upto == rows[i].want.upto);
+            assert_int_equal(got.waits, rows[i].want.waits);
+        }
+        assert_int_equal(mw_want_decode(&got, bytes, MW_WANT_SIZE - 1), MW_EPROTO);
+        assert_int_equal(mw_want_decode(&got, bytes, MW_WANT_SIZE + 1), MW_EPROTO);
     }
+}
+
+static void test_frame_13_file(void **state)
+{
+    (void)state;
+    static const struct {
+        struct mw_file_part part;
+        int rv;
+    } rows[] = {{{0, 1}, 0},
+                {{0, 0}, MW_EPROTO},
+                {{-1, 1}, MW_EPROTO},
+                {{0, -1}, MW_EPROTO},
+                {{INT64_MIN, INT64_MIN}, MW_EPROTO},
+                {{0, INT64_MAX}, 0},
+                {{1, INT64_MAX - 1}, 0},
+                {{2, INT64_MAX - 1}, MW_EPROTO},
+                {{INT64_MAX - 1, 1}, 0},
+                {{INT64_MAX, 1}, MW_EPROTO},
+                {{0x123456789abcdef, 0x23456789abcdef1}, 0}};
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        uint8_t bytes[MW_FILE_SIZE + 1] = {0};
+        struct mw_file_part got;
+        mw_file_encode(bytes, &rows[i].part);
+        assert_int_equal(mw_file_decode(&got, bytes, MW_FILE_SIZE), rows[i].rv);
+        if (rows[i].rv == 0) {
+            assert_true(got.offset == rows[i].part.offset);
+            assert_true(got.n == rows[i].part.n);
+        }
+        assert_int_equal(mw_file_decode(&got, bytes, MW_FILE_SIZE - 1), MW_EPROTO);
+        assert_int_equal(mw_file_decode(&got, bytes, MW_FILE_SIZE + 1), MW_EPROTO);
+    }
+}
+
+static void test_frame_14_body_file(void **state)
+{
+    (void)state;
+    static const int64_t good[] = {1, 2, 0x123456789abcdef, INT64_MAX};
+    static const int64_t bad[] = {0, -1, INT64_MIN};
+    uint8_t bytes[MW_BODY_FILE_SIZE + 1] = {0};
+    int64_t got;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(good); i++) {
+        mw_body_file_encode(bytes, good[i]);
+        assert_int_equal(mw_body_file_decode(&got, bytes, MW_BODY_FILE_SIZE), 0);
+        assert_true(got == good[i]);
+        assert_int_equal(mw_body_file_decode(&got, bytes, MW_BODY_FILE_SIZE - 1), MW_EPROTO);
+        assert_int_equal(mw_body_file_decode(&got, bytes, MW_BODY_FILE_SIZE + 1), MW_EPROTO);
+    }
+    for (size_t i = 0; i < MW_ARRAY_LEN(bad); i++) {
+        mw_body_file_encode(bytes, bad[i]);
+        assert_int_equal(mw_body_file_decode(&got, bytes, MW_BODY_FILE_SIZE), MW_EPROTO);
+    }
+}
+
+static void test_frame_15_two_types_have_a_descriptor(void **state)
+{
+    (void)state;
+    for (unsigned type = 0; type < 256; type++)
+        assert_int_equal(mw_frame_has_fd(type), type == MW_F_FILE || type == MW_F_BODY_FILE);
 }
 
 /* A LOG payload; file_n bytes of 'f' as the source file. */
@@ -380,6 +450,9 @@ int main(void)
         cmocka_unit_test(test_frame_06_hello),
         cmocka_unit_test(test_frame_07_one_byte_payloads),
         cmocka_unit_test(test_frame_08_want),
+        cmocka_unit_test(test_frame_13_file),
+        cmocka_unit_test(test_frame_14_body_file),
+        cmocka_unit_test(test_frame_15_two_types_have_a_descriptor),
         cmocka_unit_test(test_frame_09_log),
         cmocka_unit_test(test_frame_10_why_a_body_ended),
         cmocka_unit_test(test_frame_11_source_of_a_log_line),

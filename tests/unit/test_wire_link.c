@@ -5,11 +5,13 @@
 #include "samples.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -113,13 +115,14 @@ static void test_link_02_a_whole_exchange(void **state)
     expect(&e->b, MW_F_REQUEST, "request", 7);
     expect(&e->b, MW_F_BODY, "body", 4);
     expect(&e->b, MW_F_BODY_END, "", 1);
-    assert_int_equal(mw_link_put_want(&e->b, 0x12345), 0);
+    const struct mw_want want = {1, 0x12345, 1};
+    assert_int_equal(mw_link_put_want(&e->b, &want), 0);
     assert_int_equal(mw_link_put_log(&e->b, MW_MARK(MW_LOG_ERR), MW_STR("oops")), 0);
     assert_int_equal(mw_link_put(&e->b, MW_F_HEAD, "head", 4), 0);
     assert_int_equal(mw_link_send(&e->b, MW_F_DATA, "data", 4), 0);
     assert_int_equal(mw_link_put_u8(&e->b, MW_F_END, 0), 0);
     assert_int_equal(mw_link_flush(&e->b), 0);
-    expect(&e->a, MW_F_WANT, "\x45\x23\1\0", 4);
+    expect(&e->a, MW_F_WANT, "\1\0\0\0\0\0\0\0\x45\x23\1\0\0\0\0\0\1", 17);
     expect(&e->a, MW_F_LOG, "\3\0\0\0\0\0\0\0\0\0oops", 14);
     expect(&e->a, MW_F_HEAD, "head", 4);
     expect(&e->a, MW_F_DATA, "data", 4);
@@ -284,11 +287,11 @@ static void test_link_11_what_may_not_be_sent_does_not_kill_the_link(void **stat
     assert_int_equal(mw_link_send(&e->a, MW_F_DATA, "", 0), MW_EINVAL);
     assert_int_equal(mw_link_send(&e->a, MW_F_HEAD, big, sizeof big), MW_ELIMIT);
     assert_int_equal(mw_link_put(&e->a, MW_F_END, "ab", 2), MW_ELIMIT);
-    assert_int_equal(mw_link_put_want(&e->a, 0), MW_EINVAL);
-    assert_int_equal(mw_link_put_want(&e->a, MW_WANT_MAX + 1), MW_EINVAL);
-    assert_int_equal(mw_link_put_want(&e->a, MW_WANT_MAX), 0);
+    assert_int_equal(mw_link_put_want(&e->a, &(struct mw_want){1, 1, 0}), MW_EINVAL);
+    assert_int_equal(mw_link_put_want(&e->a, &(struct mw_want){0, MW_WANT_MAX + 1, 1}), MW_EINVAL);
+    assert_int_equal(mw_link_put_want(&e->a, &(struct mw_want){0, MW_WANT_MAX, 0}), 0);
     assert_int_equal(mw_link_send(&e->a, MW_F_HEAD, big, 1000), 0);
-    expect(&e->b, MW_F_WANT, "\0\0\x10\0", 4);
+    expect(&e->b, MW_F_WANT, "\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0", 17);
     expect(&e->b, MW_F_HEAD, big, 1000);
 }
 
@@ -391,13 +394,13 @@ static void test_link_16_recv_now_does_not_wait(void **state)
     uint8_t hdr[MW_FRAME_HDR];
 
     greet(e);
-    mw_frame_header(hdr, MW_F_WANT, 4);
+    mw_frame_header(hdr, MW_F_WANT, MW_WANT_SIZE);
     for (size_t i = 0; i < sizeof hdr; i++) {
         assert_int_equal(write(e->b.fd, hdr + i, 1), 1);
         assert_int_equal(mw_link_recv_now(&e->a, &f), MW_EAGAIN);
         assert_true(mw_link_has_input(&e->a));
     }
-    assert_int_equal(write(e->b.fd, "\1\0\0\0", 4), 4);
+    assert_int_equal(write(e->b.fd, "\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0", 17), 17);
     assert_int_equal(mw_link_recv_now(&e->a, &f), 0);
     assert_int_equal(f.type, MW_F_WANT);
     assert_false(mw_link_has_input(&e->a));
@@ -424,7 +427,10 @@ static void test_link_17_hostile_frames(void **state)
         {0, "GET / HTTP/1.0\r\n", 16, MW_EPROTO},
         {1, "\x14\0\0\0\1\0\0\0MSWI\1\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0", 28, MW_EPROTO}, /* again */
         {1, "\0\0\0\0\0\0\0\0", 8, MW_EPROTO},
-        {1, "\0\0\0\0\x0a\0\0\0", 8, MW_EPROTO}, /* FILE is reserved */
+        {1, "\0\0\0\0\x0a\0\0\0", 8, MW_EPROTO}, /* empty FILE */
+        {1, "\x10\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 24,
+         MW_EPROTO},                                              /* FILE without a descriptor */
+        {1, "\x08\0\0\0\6\0\0\0\1\0\0\0\0\0\0\0", 16, MW_EPROTO}, /* BODY_FILE so */
         {1, "\0\0\0\0\xff\0\0\0", 8, MW_EPROTO},
         {1, "\0\0\0\0\7\1\0\0", 8, MW_EPROTO}, /* flags */
         {1, "\0\0\0\0\7\0\0\1", 8, MW_EPROTO},
@@ -631,6 +637,250 @@ static void test_link_24_no_room_in_a_buffer(void **state)
 
 #define ON(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* -- descriptors beside frames -- */
+
+static int open_null(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void put_file(struct mw_link *l)
+{
+    assert_int_equal(mw_link_put_file(l, &(struct mw_file_part){7, 9}, open_null()), 0);
+}
+
+/* The next frame has a descriptor, which may be used. */
+static void expect_fd(struct mw_link *l, unsigned type)
+{
+    struct mw_frame f;
+    struct stat st;
+
+    assert_int_equal(mw_link_recv(l, &f), 0);
+    assert_int_equal(f.type, type);
+    int fd = mw_link_take_fd(l);
+    assert_int_equal(mw_link_take_fd(l), -1);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(S_ISCHR(st.st_mode));
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    close(fd);
+}
+
+static void test_link_25_a_descriptor_goes_with_its_frame(void **state)
+{
+    struct ends *e = *state;
+
+    greet(e);
+    assert_int_equal(mw_link_put(&e->b, MW_F_HEAD, "head", 4), 0);
+    put_file(&e->b);
+    assert_int_equal(mw_link_put_u8(&e->b, MW_F_END, 0), 0);
+    assert_int_equal(bytes_waiting(e->a.fd), 0);
+    assert_int_equal(mw_link_flush(&e->b), 0);
+    assert_int_equal(bytes_waiting(e->a.fd), 3 * MW_FRAME_HDR + 4 + MW_FILE_SIZE + 1);
+    expect(&e->a, MW_F_HEAD, "head", 4);
+    assert_int_equal(bytes_waiting(e->a.fd), 0);
+    expect_fd(&e->a, MW_F_FILE);
+    expect(&e->a, MW_F_END, "", 1);
+    assert_false(mw_link_has_input(&e->a));
+}
+
+static void test_link_26_one_descriptor_in_a_write(void **state)
+{
+    struct ends *e = *state;
+
+    greet(e);
+    put_file(&e->b);
+    assert_int_equal(bytes_waiting(e->a.fd), 0);
+    put_file(&e->b);
+    assert_int_equal(bytes_waiting(e->a.fd), MW_FRAME_HDR + MW_FILE_SIZE);
+    put_file(&e->b);
+    assert_int_equal(mw_link_send(&e->b, MW_F_DATA, "data", 4), 0);
+    expect_fd(&e->a, MW_F_FILE);
+    expect_fd(&e->a, MW_F_FILE);
+    expect_fd(&e->a, MW_F_FILE);
+    expect(&e->a, MW_F_DATA, "data", 4);
+}
+
+static void test_link_27_a_body_file(void **state)
+{
+    struct ends *e = *state;
+    struct mw_frame f;
+    int64_t length;
+
+    greet(e);
+    assert_int_equal(mw_link_put(&e->a, MW_F_REQUEST, "request", 7), 0);
+    assert_int_equal(mw_link_put_body_file(&e->a, INT64_MAX, open_null()), 0);
+    assert_int_equal(mw_link_flush(&e->a), 0);
+    expect(&e->b, MW_F_REQUEST, "request", 7);
+    assert_int_equal(mw_link_recv(&e->b, &f), 0);
+    assert_int_equal(mw_body_file_decode(&length, f.payload, f.n), 0);
+    assert_true(length == INT64_MAX);
+    assert_int_equal(mw_link_put_body_file(&e->a, 1, open_null()), 0);
+    assert_int_equal(mw_link_flush(&e->a), 0);
+    expect_fd(&e->b, MW_F_BODY_FILE); /* and the first, which nobody took, is closed */
+}
+
+/* The descriptor comes with the first byte, its frame may begin much later. */
+static void test_link_28_frames_before_that_of_the_descriptor(void **state)
+{
+    struct ends *e = *state;
+    static char data[MW_FD_LEAD_MAX - 2 * MW_FRAME_HDR - MW_FILE_SIZE];
+
+    greet(e);
+    assert_int_equal(mw_link_put(&e->b, MW_F_DATA, data, sizeof data), 0);
+    put_file(&e->b); /* just fits */
+    assert_int_equal(bytes_waiting(e->a.fd), 0);
+    assert_int_equal(mw_link_flush(&e->b), 0);
+    expect(&e->a, MW_F_DATA, data, sizeof data);
+    expect_fd(&e->a, MW_F_FILE);
+
+    assert_int_equal(mw_link_put(&e->b, MW_F_DATA, data, sizeof data), 0);
+    assert_int_equal(mw_link_put_u8(&e->b, MW_F_END, 0), 0);
+    assert_int_equal(bytes_waiting(e->a.fd), 0);
+    put_file(&e->b); /* does not: a write of its own */
+    assert_true(bytes_waiting(e->a.fd) > sizeof data);
+    assert_int_equal(mw_link_flush(&e->b), 0);
+    expect(&e->a, MW_F_DATA, data, sizeof data);
+    expect(&e->a, MW_F_END, "", 1);
+    expect_fd(&e->a, MW_F_FILE);
+}
+
+static void test_link_29_what_may_not_be_put(void **state)
+{
+    struct ends *e = *state;
+    static const struct mw_file_part bad[] = {{-1, 1}, {0, 0}, {0, -1}, {2, INT64_MAX - 1}};
+
+    greet(e);
+    for (size_t i = 0; i < MW_ARRAY_LEN(bad); i++)
+        assert_int_equal(mw_link_put_file(&e->b, &bad[i], open_null()), MW_EINVAL);
+    assert_int_equal(mw_link_put_file(&e->b, &(struct mw_file_part){0, 1}, -1), MW_EINVAL);
+    assert_int_equal(mw_link_put_body_file(&e->a, 0, open_null()), MW_EINVAL);
+    assert_int_equal(mw_link_put_body_file(&e->a, -1, open_null()), MW_EINVAL);
+    assert_int_equal(mw_link_put_body_file(&e->a, 1, -1), MW_EINVAL);
+    static const char zero[MW_FILE_SIZE];
+    assert_int_equal(mw_link_put(&e->b, MW_F_FILE, zero, MW_FILE_SIZE), MW_EINVAL);
+    assert_int_equal(mw_link_send(&e->a, MW_F_BODY_FILE, zero, MW_BODY_FILE_SIZE), MW_EINVAL);
+    shutdown(e->a.fd, SHUT_RDWR);
+    put_file(&e->b);
+    assert_int_equal(mw_link_flush(&e->b), MW_ECLOSED);
+    assert_int_equal(mw_link_put_file(&e->b, &(struct mw_file_part){0, 1}, open_null()),
+                     MW_ECLOSED);
+}
+
+/* Bytes as a hostile peer sends them, with this many descriptors. */
+static void send_raw(int fd, const void *p, size_t n, unsigned nfds)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(4 * sizeof(int))];
+    } ctl = {.space = {0}};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+    int null = open_null();
+    int fds[4] = {null, null, null, null};
+
+    if (nfds) {
+        mh.msg_control = ctl.space;
+        mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+        struct cmsghdr *cm = CMSG_FIRSTHDR(&mh);
+        cm->cmsg_level = SOL_SOCKET;
+        cm->cmsg_type = SCM_RIGHTS;
+        cm->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+        memcpy(CMSG_DATA(cm), fds, nfds * sizeof(int));
+    }
+    assert_int_equal(sendmsg(fd, &mh, MSG_NOSIGNAL), n);
+    close(null);
+}
+
+#define FILE_FRAME "\x10\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0"
+#define DATA_FRAME "\1\0\0\0\x09\0\0\0x"
+
+static void test_link_30_descriptors_without_a_frame(void **state)
+{
+    struct ends *e = *state;
+    struct mw_frame f;
+
+    greet(e);
+    send_raw(e->b.fd, DATA_FRAME, 9, 1);
+    expect(&e->a, MW_F_DATA, "x", 1);
+    assert_true(mw_link_has_input(&e->a)); /* which at END is an error of the caller's */
+    send_raw(e->b.fd, DATA_FRAME, 9, 1);
+    assert_int_equal(mw_link_recv(&e->a, &f), MW_EPROTO);
+    assert_int_equal(mw_link_recv(&e->a, &f), MW_EPROTO);
+}
+
+static void test_link_31_two_descriptors_at_once(void **state)
+{
+    struct ends *e = *state;
+    struct mw_frame f;
+
+    greet(e);
+    send_raw(e->b.fd, FILE_FRAME FILE_FRAME, 48, 2);
+    assert_int_equal(mw_link_recv(&e->a, &f), MW_EPROTO);
+}
+
+static void test_link_32_a_frame_takes_no_other_ones_descriptor(void **state)
+{
+    struct ends *e = *state;
+    struct mw_frame f;
+
+    greet(e);
+    send_raw(e->b.fd, FILE_FRAME FILE_FRAME, 48, 1);
+    expect_fd(&e->a, MW_F_FILE);
+    assert_int_equal(mw_link_recv(&e->a, &f), MW_EPROTO);
+}
+
+/* n bytes of frames between a descriptor and its own frame, which comes in a later read. */
+static void lead(size_t n, int want)
+{
+    void *s;
+    struct mw_frame f;
+    static uint8_t bytes[MW_FD_LEAD_MAX + 1];
+
+    assert_int_equal(set_up(&s), 0);
+    struct ends *e = s;
+    greet(e);
+    mw_frame_header(bytes, MW_F_DATA, 1);
+    bytes[8] = 'x';
+    send_raw(e->b.fd, bytes, 9, 1);
+    expect(&e->a, MW_F_DATA, "x", 1);
+    mw_frame_header(bytes, MW_F_LOG, (uint32_t)(n - MW_FRAME_HDR));
+    bytes[8] = 3;
+    send_raw(e->b.fd, bytes, n, 0);
+    send_raw(e->b.fd, FILE_FRAME, 24, 0);
+    int rv = mw_link_recv(&e->a, &f);
+    assert_int_equal(rv, want);
+    if (rv == 0)
+        expect_fd(&e->a, MW_F_FILE);
+    assert_int_equal(tear_down(&s), 0);
+}
+
+static void test_link_33_the_frame_must_come_soon(void **state)
+{
+    (void)state;
+    lead(MW_FD_LEAD_MAX - 1, 0);
+    lead(MW_FD_LEAD_MAX, 0);
+    lead(MW_FD_LEAD_MAX + 1, MW_EPROTO);
+}
+
+static void test_link_34_trim_closes_what_nobody_took(void **state)
+{
+    struct ends *e = *state;
+    unsigned before;
+    struct mw_frame f;
+
+    greet(e);
+    before = sample_open_fds();
+    put_file(&e->b);
+    assert_int_equal(mw_link_flush(&e->b), 0);
+    assert_int_equal(mw_link_recv(&e->a, &f), 0);
+    assert_int_equal(sample_open_fds(), before + 1);
+    mw_link_trim(&e->a);
+    assert_int_equal(sample_open_fds(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -658,6 +908,16 @@ int main(void)
         ON(test_link_22_threads_do_not_cut_each_others_frames),
         cmocka_unit_test(test_link_23_a_descriptor_that_is_no_socket),
         ON(test_link_24_no_room_in_a_buffer),
+        ON(test_link_25_a_descriptor_goes_with_its_frame),
+        ON(test_link_26_one_descriptor_in_a_write),
+        ON(test_link_27_a_body_file),
+        ON(test_link_28_frames_before_that_of_the_descriptor),
+        ON(test_link_29_what_may_not_be_put),
+        ON(test_link_30_descriptors_without_a_frame),
+        ON(test_link_31_two_descriptors_at_once),
+        ON(test_link_32_a_frame_takes_no_other_ones_descriptor),
+        cmocka_unit_test(test_link_33_the_frame_must_come_soon),
+        ON(test_link_34_trim_closes_what_nobody_took),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
