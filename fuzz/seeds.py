@@ -27,8 +27,8 @@ def hello(version=1, data_max=65536, magic=b"MSWI"):
 
 
 def request(pairs=(), flags=0x22, length=5, script="/srv/app.wsgi", count=None):
-    head = struct.pack("<IIqQQI", flags, len(pairs) if count is None else count, length,
-                       1700000000000001, 1700000000000777, 30000)
+    head = struct.pack("<IIqQQIQ", flags, len(pairs) if count is None else count, length,
+                       1700000000000001, 1700000000000777, 30000, 4711)
     strings = (script, "application", "www.example.com|", "blog", "ZAbc/1")
     return head + b"".join(map(text, strings)) + b"".join(text(s) for pair in pairs for s in pair)
 

@@ -3,8 +3,8 @@
  *
  * Layout, all little-endian:
  *   0 u32 flags   4 u32 npairs   8 i64 content_length   16 u64 start_us   24 u64 queue_us
- *  32 u32 timeout_ms
- *  36 str script, str callable, str app_group, str process_group, str log_id
+ *  32 u32 timeout_ms   36 u64 script_stamp
+ *  44 str script, str callable, str app_group, str process_group, str log_id
  *     npairs times: str key, str value
  */
 #include "req.h"
@@ -22,6 +22,7 @@ size_t mw_req_begin(struct mw_buf *b, const struct mw_req *head)
     mw_buf_u64(b, head->start_us);
     mw_buf_u64(b, head->queue_us);
     mw_buf_u32(b, head->timeout_ms);
+    mw_buf_u64(b, head->script_stamp);
     mw_buf_str(b, head->script);
     mw_buf_str(b, head->callable);
     mw_buf_str(b, head->app_group);
@@ -46,6 +47,24 @@ int mw_req_end(struct mw_buf *b, size_t at, uint32_t npairs)
     return 0;
 }
 
+/* Spread v over all bits (the finalizer of MurmurHash3): files differ in few of them. */
+static uint64_t mix(uint64_t v)
+{
+    v = (v ^ v >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    v = (v ^ v >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return v ^ v >> 33;
+}
+
+uint64_t mw_req_stamp(int64_t mtime_us, int64_t size, uint64_t ino, uint64_t dev)
+{
+    uint64_t h = mix(dev + 1);
+
+    h = mix(h ^ ino);
+    h = mix(h ^ (uint64_t)size);
+    h = mix(h ^ (uint64_t)mtime_us);
+    return h ? h : 1;
+}
+
 void mw_req_patch_queue_us(uint8_t *block, uint64_t queue_us)
 {
     for (size_t i = 0; i < 8; i++)
@@ -60,6 +79,7 @@ static void read_head(struct mw_req *out, struct mw_cur *c)
     out->start_us = mw_cur_u64(c);
     out->queue_us = mw_cur_u64(c);
     out->timeout_ms = mw_cur_u32(c);
+    out->script_stamp = mw_cur_u64(c);
     out->script = mw_cur_str(c);
     out->callable = mw_cur_str(c);
     out->app_group = mw_cur_str(c);

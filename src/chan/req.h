@@ -33,6 +33,7 @@ struct mw_req {
     uint64_t start_us;           /* request start in httpd, epoch microseconds */
     uint64_t queue_us;           /* when it began to wait for a daemon thread; 0: embedded */
     uint32_t timeout_ms;         /* from dispatch; then RequestTimeout is raised in it; 0: none */
+    uint64_t script_stamp;       /* mw_req_stamp of the script when the request came; 0: unknown */
     struct mw_str script;        /* absolute path of the script file */
     struct mw_str callable;      /* name in the script's globals: "application" */
     struct mw_str app_group;     /* application group; "": main interpreter */
@@ -47,6 +48,10 @@ struct mw_req {
 size_t mw_req_begin(struct mw_buf *b, const struct mw_req *head);
 void mw_req_pair(struct mw_buf *b, struct mw_str key, struct mw_str value);
 MW_MUST_CHECK int mw_req_end(struct mw_buf *b, size_t at, uint32_t npairs);
+
+/* What tells one state of a file from another, as one number; never 0. httpd has looked at the script
+ * anyway: who finds the state that it has loaded need not look again. */
+uint64_t mw_req_stamp(int64_t mtime_us, int64_t size, uint64_t ino, uint64_t dev);
 
 /* Change queue_us in a finished block (it is known only when a thread was claimed). */
 void mw_req_patch_queue_us(uint8_t *block, uint64_t queue_us);

@@ -462,6 +462,17 @@ static uint32_t concurrency(const struct mw_target *t)
     return (threads ? MW_REQ_MULTITHREAD : 0u) | (processes ? MW_REQ_MULTIPROCESS : 0u);
 }
 
+/* What httpd has seen of the script; 0 where it has looked at something else. */
+static uint64_t script_stamp(const request_rec *r, const struct mw_target *t)
+{
+    const apr_int32_t need = APR_FINFO_MTIME | APR_FINFO_SIZE | APR_FINFO_INODE | APR_FINFO_DEV;
+
+    if (t->script != r->filename || (r->finfo.valid & need) != need)
+        return 0;
+    return mw_req_stamp(r->finfo.mtime, r->finfo.size, (uint64_t)r->finfo.inode,
+                        (uint64_t)r->finfo.device);
+}
+
 static void fill_head(const struct writer *w, const struct mw_target *t, struct mw_req *head)
 {
     request_rec *r = w->r;
@@ -473,8 +484,10 @@ static void fill_head(const struct writer *w, const struct mw_target *t, struct 
         head->flags |= MW_REQ_HEAD;
     if (https >= 0 ? https : is_https(r))
         head->flags |= MW_REQ_HTTPS;
-    if (t->reload)
+    if (t->reload) {
         head->flags |= MW_REQ_RELOAD;
+        head->script_stamp = script_stamp(r, t);
+    }
     if (t->group_explicit)
         head->flags |= MW_REQ_GROUP_EXPLICIT;
     head->start_us = (uint64_t)r->request_time;

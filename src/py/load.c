@@ -38,8 +38,9 @@ struct mw_py_script {
     size_t path_n;
     struct mw_py_script *next; /* in its bucket; atomic: grows at the front while others read */
     pthread_mutex_t import;    /* held while the module is made */
-    PyObject *module;     /* strong; NULL: not loaded. Changed with the GIL and `import` held */
-    unsigned times;       /* how often it was loaded; likewise */
+    PyObject *module; /* strong; NULL: not loaded. Changed with the GIL and `import` held */
+    unsigned times;   /* how often it was loaded; likewise */
+    uint64_t mark;    /* atomic: mw_req_stamp of what is loaded; 0: nothing is, or asks is set */
     pthread_mutex_t look; /* guards those below, for those who have no GIL */
     int loaded;
     int asks; /* it has a reload_required() */
@@ -113,6 +114,12 @@ static int is_same(const struct stamp *a, const struct stamp *b)
     return a->mtime_ns == b->mtime_ns && a->size == b->size && a->ino == b->ino && a->dev == b->dev;
 }
 
+/* As httpd makes it of what it has seen of the same file. */
+static uint64_t mark_of(const struct stamp *s)
+{
+    return mw_req_stamp(s->mtime_ns / 1000, s->size, s->ino, s->dev);
+}
+
 /* What the request is for, which is not the script itself if that is a handler's. */
 static struct mw_str resource_of(const struct mw_req *req)
 {
@@ -174,6 +181,9 @@ int mw_py_load_stale(struct mw_py_interp *in, const struct mw_req *req)
 
     if (!s)
         return 0;
+    uint64_t mark = __atomic_load_n(&s->mark, __ATOMIC_RELAXED);
+    if (mark && mark == req->script_stamp)
+        return 0; /* httpd has looked already */
     pthread_mutex_lock(&s->look);
     int loaded = s->loaded;
     int asks = s->asks;
@@ -387,6 +397,7 @@ static enum mw_end load_locked(struct mw_py_script *s, struct mw_py_interp *in,
     s->asks = asks;
     s->loaded = module != NULL;
     s->stamp = src.stamp;
+    __atomic_store_n(&s->mark, module && !asks ? mark_of(&src.stamp) : 0, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&s->look);
     Py_XSETREF(s->module, module);
     s->times++;

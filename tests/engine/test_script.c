@@ -258,6 +258,60 @@ static void test_script_10_scripts_that_are_asked(void **state)
     assert_string_equal(rig_log(), "");
 }
 
+static uint64_t stamp_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return mw_req_stamp((int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
+                        st.st_size, st.st_ino, st.st_dev);
+}
+
+static int is_stale_for(const char *path, uint64_t stamp)
+{
+    struct chan_mem m;
+
+    rig_request(&m, path, "application");
+    m.head.script_stamp = stamp;
+    chan_mem_open(&m);
+    int rv = rig_runtime()->stale(&m.req);
+    chan_mem_fini(&m);
+    return rv;
+}
+
+/* httpd has seen the state that is loaded: nobody looks again. Else the file decides, not the stamp, which
+ * is an old one if the request has waited. */
+static void test_script_11_what_httpd_saw_spares_a_look(void **state)
+{
+    struct folder *f = *state;
+
+    make_script(f->path, sizeof f->path, f->dir, ANSWER("one"));
+    touch(f->path, 1000000);
+    uint64_t loaded = stamp_of(f->path);
+    assert_int_equal(is_stale_for(f->path, loaded), 0); /* not loaded yet */
+    check_script(f->path, MW_REQ_RELOAD, "one1");
+    touch(f->path, 2000000);
+    assert_int_equal(is_stale_for(f->path, loaded), 0); /* did not look */
+    assert_int_equal(is_stale_for(f->path, 0), 1);
+    assert_int_equal(is_stale_for(f->path, stamp_of(f->path)), 1);
+    check_script(f->path, MW_REQ_RELOAD, "one1");       /* again, N starts anew */
+    assert_int_equal(is_stale_for(f->path, loaded), 0); /* looked, and it is the same */
+    unlink(f->path);
+    assert_int_equal(is_stale_for(f->path, loaded), 0);
+}
+
+/* reload_required() is asked although the file is the same. */
+static void test_script_12_scripts_that_are_asked_are_asked_always(void **state)
+{
+    struct folder *f = *state;
+
+    make_script(f->path, sizeof f->path, f->dir, ASKING);
+    assert_string_not_equal(answer_for(f->path, MW_REQ_RELOAD, "/same"), "");
+    rig_log_clear();
+    assert_int_equal(is_stale_for(f->path, stamp_of(f->path)), 0);
+    assert_has(rig_log(), "3 asked about ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +325,8 @@ int main(void)
         IN_FOLDER(test_script_08_output_of_an_import_goes_to_the_request),
         IN_FOLDER(test_script_09_preload),
         IN_FOLDER(test_script_10_scripts_that_are_asked),
+        IN_FOLDER(test_script_11_what_httpd_saw_spares_a_look),
+        IN_FOLDER(test_script_12_scripts_that_are_asked_are_asked_always),
     };
 
     return cmocka_run_group_tests_name("script", tests, rig_start, rig_stop);

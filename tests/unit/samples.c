@@ -19,6 +19,7 @@ const struct mw_req sample_req_head = {
     .start_us = 1700000000000001,
     .queue_us = 1700000000000777,
     .timeout_ms = 30000,
+    .script_stamp = 0xfedcba9876543210,
     .script = {"/srv/app.wsgi", 13},
     .callable = {"application", 11},
     .app_group = {"www.example.com|/blog", 21},

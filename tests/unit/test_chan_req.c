@@ -38,6 +38,7 @@ static void test_req_01_everything_comes_back(void **state)
     assert_true(r.start_us == sample_req_head.start_us);
     assert_true(r.queue_us == sample_req_head.queue_us);
     assert_int_equal(r.timeout_ms, 30000);
+    assert_true(r.script_stamp == sample_req_head.script_stamp);
     assert_str(r.script, "/srv/app.wsgi");
     assert_str(r.callable, "application");
     assert_str(r.app_group, "www.example.com|/blog");
@@ -272,6 +273,32 @@ static void test_req_11_an_error_of_the_buffer_is_the_result(void **state)
     mw_buf_fini(&b);
 }
 
+/* Each of the four counts, and no difference is undone by another one. */
+static void test_req_12_a_stamp_tells_files_apart(void **state)
+{
+    const int64_t mtime = 1700000000000000, size = 1000;
+    uint64_t seen[] = {
+        mw_req_stamp(mtime, size, 77, 2049),
+        mw_req_stamp(mtime + 1, size, 77, 2049),
+        mw_req_stamp(mtime, size + 1, 77, 2049),
+        mw_req_stamp(mtime, size, 78, 2049),
+        mw_req_stamp(mtime, size, 77, 2050),
+        mw_req_stamp(mtime + 1, size - 1, 77, 2049),
+        mw_req_stamp(mtime, size, 2049, 77),
+        mw_req_stamp(size, mtime, 77, 2049),
+        mw_req_stamp(0, 0, 0, 0),
+        mw_req_stamp(-1, 0, 0, 0),
+    };
+
+    (void)state;
+    assert_true(mw_req_stamp(mtime, size, 77, 2049) == seen[0]);
+    for (size_t i = 0; i < MW_ARRAY_LEN(seen); i++) {
+        assert_true(seen[i] != 0);
+        for (size_t k = 0; k < i; k++)
+            assert_true(seen[i] != seen[k]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_req_09_turned_bits),
         cmocka_unit_test(test_req_10_queue_time_is_patched_in_place),
         cmocka_unit_test(test_req_11_an_error_of_the_buffer_is_the_result),
+        cmocka_unit_test(test_req_12_a_stamp_tells_files_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ static void check_request(const uint8_t *p, size_t n)
     assert_true(r.start_us == 1700000000000001);
     assert_int_equal(r.queue_us, 0);
     assert_int_equal(r.timeout_ms, 60000);
+    assert_true(r.script_stamp == 0x0102030405060708);
     assert_str(r.script, "/srv/a.wsgi");
     assert_str(r.callable, "application");
     assert_str(r.app_group, "");
