@@ -1,8 +1,10 @@
 /*
  * generation.c: generations and their supervisors, in the httpd parent's one thread.
  *
- * What belongs to a generation lives in a pool of its own, not the configuration's: the parent unloads its part of a configuration at a graceful restart while the old supervisor and the old
- * children still work. Two things tell the supervisor that it is over: end of file on the life pipe,
+ * What belongs to a generation lives in a pool of its own, not the configuration's: the parent unloads
+ * its part of a configuration at a graceful restart while the old supervisor and the old children still
+ * work. Their supervisor may die then as at any time and be started again, so the generation has its own
+ * copies of the groups' specifications and of the descriptors of their logs. Two things tell the supervisor that it is over: end of file on the life pipe,
  * whose write end the parent (until its configuration is cleared) and every child hold, and SIGTERM
  * when httpd stops. The module is linked with -z nodelete, so that the functions registered here stay
  * when httpd unloads it between two configurations.
@@ -25,6 +27,7 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 
 #include "aplog.h"
 #include "clock.h"
@@ -41,6 +44,12 @@ APLOG_USE_MODULE(wsgi);
 #define NESTED_CLAIMS 10 /* httpd's own limit of requests within requests */
 #define STOP_POLL_US 5000
 
+/* A group's specification and log, whatever becomes of the configuration's. */
+struct own {
+    struct mw_buf bytes;
+    struct mw_spec spec; /* borrows bytes */
+};
+
 struct mw_generation {
     struct mw_generation *next; /* older ones that still live */
     apr_pool_t *pool;
@@ -48,6 +57,7 @@ struct mw_generation {
     server_rec *server; /* main server; NULL when the configuration is gone */
     const char *worker_path;
     struct mw_super_group *groups;
+    struct own *own; /* what groups point to */
     unsigned ngroups;
     int handover[2]; /* [0]: children, [1]: supervisor */
     int life[2];     /* [0]: supervisor, [1]: parent and children */
@@ -67,6 +77,12 @@ static struct retained *retained(void)
     struct retained *r = ap_retained_data_get(RETAINED_KEY);
 
     return r ? r : ap_retained_data_create(RETAINED_KEY, sizeof *r);
+}
+
+/* Whose log is written to: that of the configuration, or of the one after it. */
+static const server_rec *server_of(const struct mw_generation *g)
+{
+    return g->server ? g->server : ap_server_conf;
 }
 
 /* -- making -- */
@@ -92,19 +108,41 @@ static unsigned members(unsigned *cells_r)
     return n;
 }
 
-static int make_group(struct mw_super_group *out, const struct mw_group *g)
+/* The descriptor of a server's error log; standard error where it has none. */
+static int log_of(const server_rec *s)
+{
+    apr_os_file_t fd = STDERR_FILENO;
+
+    if (s && s->error_log)
+        apr_os_file_get(&fd, s->error_log);
+    return fd;
+}
+
+static int copy_spec(struct own *own, const struct mw_spec *spec)
+{
+    int rv;
+
+    mw_buf_init(&own->bytes, MW_SPEC_MAX);
+    rv = mw_spec_encode(&own->bytes, spec);
+    if (rv == 0)
+        rv = mw_spec_decode(&own->spec, mw_buf_data(&own->bytes), mw_buf_size(&own->bytes));
+    return rv;
+}
+
+static int make_group(struct mw_super_group *out, struct own *own, const struct mw_group *g)
 {
     struct mw_board_size size = {.threads = (unsigned)g->spec.threads};
-    apr_os_file_t log_fd = STDERR_FILENO;
+    int rv = copy_spec(own, &g->spec);
+
+    if (rv)
+        return rv;
 
     /* Twice the processes: a successor starts in a free slot while the old process drains. */
     size.slots = 2 * mw_spec_processes(&g->spec);
     size.members = members(&size.cells);
-    if (g->server->error_log)
-        apr_os_file_get(&log_fd, g->server->error_log);
-    out->spec = &g->spec;
-    out->log_fd = log_fd;
-    return mw_board_create(&out->board, &size);
+    out->spec = &own->spec;
+    out->log_fd = fcntl(log_of(g->server), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return out->log_fd < 0 ? MW_EIO : mw_board_create(&out->board, &size);
 }
 
 static void close_pipes(struct mw_generation *g)
@@ -119,8 +157,13 @@ static apr_status_t release(void *arg)
 {
     struct mw_generation *g = arg;
 
-    for (unsigned i = 0; i < g->ngroups; i++)
+    for (unsigned i = 0; i < g->ngroups; i++) {
         mw_board_destroy(&g->groups[i].board);
+        mw_io_close(&g->groups[i].log_fd);
+        mw_spec_fini(&g->own[i].spec);
+        mw_buf_fini(&g->own[i].bytes);
+    }
+    g->ngroups = 0;
     close_pipes(g);
     return APR_SUCCESS;
 }
@@ -137,6 +180,7 @@ static struct mw_generation *allocate(server_rec *s, unsigned ngroups)
     g->owner = getpid();
     g->server = s;
     g->groups = apr_pcalloc(pool, ngroups * sizeof *g->groups);
+    g->own = apr_pcalloc(pool, ngroups * sizeof *g->own);
     g->handover[0] = g->handover[1] = g->life[0] = g->life[1] = -1;
     apr_pool_cleanup_register(pool, g, release, apr_pool_cleanup_null);
     return g;
@@ -152,9 +196,9 @@ static int fill(struct mw_generation *g, const struct mw_config *config)
         const struct mw_group *group = ((struct mw_group **)config->groups->elts)[i];
         uint64_t limit = 2 * (uint64_t)group->spec.shutdown_timeout_ms;
 
-        rv = make_group(&g->groups[g->ngroups], group);
-        if (rv == 0)
-            g->ngroups++;
+        g->groups[i].log_fd = -1;
+        g->ngroups++;
+        rv = make_group(&g->groups[i], &g->own[i], group);
         if (limit > g->stop_limit_ms)
             g->stop_limit_ms = limit;
     }
@@ -204,14 +248,11 @@ static void close_others(const int *keep, unsigned n)
 static void keep_only_ours(const struct mw_generation *g)
 {
     int *keep = apr_palloc(g->pool, (2 * g->ngroups + 3) * sizeof *keep);
-    apr_os_file_t log_fd = STDERR_FILENO;
     unsigned n = 0;
 
-    if (g->server->error_log)
-        apr_os_file_get(&log_fd, g->server->error_log);
     keep[n++] = g->handover[1];
     keep[n++] = g->life[0];
-    keep[n++] = log_fd;
+    keep[n++] = log_of(server_of(g));
     for (unsigned i = 0; i < g->ngroups; i++) {
         keep[n++] = mw_board_fd(g->groups[i].board);
         keep[n++] = g->groups[i].log_fd;
@@ -247,7 +288,7 @@ static int start_supervisor(struct mw_generation *g)
         supervise(g);
     if (rv != APR_INPARENT) {
         g->proc.pid = 0;
-        ap_log_error(APLOG_MARK, APLOG_CRIT, errno, g->server,
+        ap_log_error(APLOG_MARK, APLOG_CRIT, errno, server_of(g),
                      "WSGI0654: the supervisor of the daemon processes cannot be forked");
         return MW_EIO;
     }
@@ -284,7 +325,15 @@ static int may_start_now(struct mw_generation *g)
     return g->quick_deaths++ < FREE_DEATHS;
 }
 
-/* httpd's word of the supervisor's end (apr_proc_other_child_register). */
+/* An old generation has ended: nobody is left who could ask for a worker. */
+static void close_boards(struct mw_generation *g)
+{
+    for (unsigned i = 0; i < g->ngroups; i++)
+        mw_board_close(g->groups[i].board);
+}
+
+/* httpd's word of the supervisor's end (apr_proc_other_child_register). One of an old generation that did
+ * not end by itself has left children without workers: it is started again, too. */
 static void on_supervisor(int reason, void *data, int status)
 {
     struct mw_generation *g = data;
@@ -294,17 +343,16 @@ static void on_supervisor(int reason, void *data, int status)
         return; /* a restart or our own unregistering: the life pipe tells it all it must know */
     apr_proc_other_child_unregister(g);
     g->proc.pid = 0;
-    if (!g->server) { /* an old generation has ended */
-        for (unsigned i = 0; i < g->ngroups; i++)
-            mw_board_close(g->groups[i].board);
+    if (!g->server && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        close_boards(g);
         forget(g);
         return;
     }
     if (httpd_is_between())
-        return;
+        return; /* mw_generation_monitor, with the next configuration */
     now = may_start_now(g);
     ap_log_error(
-        APLOG_MARK, APLOG_ERR, 0, g->server,
+        APLOG_MARK, APLOG_ERR, 0, server_of(g),
         "WSGI0655: the supervisor of the daemon processes ended (%s %d); it is started again "
         "%s",
         WIFSIGNALED(status) ? "signal" : "status",
@@ -345,10 +393,10 @@ static apr_status_t retire(void *arg)
 
     if (g->owner != getpid())
         return APR_SUCCESS; /* some other process that httpd forked clears its copy */
-    close_pipes(g);
+    /* The other ends are kept for a supervisor that must be started again. */
+    mw_io_close(&g->handover[0]);
+    mw_io_close(&g->life[1]);
     g->server = NULL;
-    if (g->proc.pid == 0)
-        forget(g);
     while (exiting && retained()->first) {
         g = retained()->first;
         if (g->proc.pid > 0)
@@ -388,7 +436,7 @@ void mw_generation_settle(pid_t pid)
 void mw_generation_monitor(void)
 {
     for (struct mw_generation *g = retained()->first; g; g = g->next)
-        if (g->server && g->proc.pid == 0)
+        if (g->proc.pid == 0)
             (void)start_supervisor(g);
 }
 

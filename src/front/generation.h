@@ -23,7 +23,7 @@ struct mw_generation *mw_generation_create(apr_pool_t *pconf, server_rec *s,
 /* The child `pid` has exited: settle its claims in every generation that still lives. */
 void mw_generation_settle(pid_t pid);
 
-/* Start a supervisor that died and could not be started again at once. */
+/* Start supervisors that died and could not be started again at once. */
 void mw_generation_monitor(void);
 
 /* For the children: borrowed, valid for as long as pconf. */

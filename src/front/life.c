@@ -68,6 +68,7 @@ int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     (void)ptemp;
     generation = NULL;
     mw_aplog_install(s);
+    mw_generation_monitor(); /* one may have died while the configuration was read */
     ap_add_version_component(pconf, "mod_wsgi/" MW_VERSION);
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
         config->groups->nelts == 0)

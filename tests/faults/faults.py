@@ -84,14 +84,6 @@ def identity(pid):
     return (int(found[2]), int(found[3])) if found else (-1, 0)
 
 
-def client_ports(pid):
-    """The clients' ports of the connections that a process has accepted."""
-    inodes = {target[8:-1] for target in procs.fds(pid).values() if target.startswith("socket:[")}
-    with open("/proc/net/tcp", encoding="ascii") as f:
-        rows = [line.split() for line in f.readlines()[1:]]
-    return {int(row[2].partition(":")[2], 16) for row in rows if row[9] in inodes and row[3] != "0A"}
-
-
 def limit_files(pid, soft, hard):
     """As its own user: to limit somebody else's process takes more than being root."""
     with contextlib.suppress(OSError, KeyError):
@@ -205,7 +197,7 @@ class Faults:
             return
         pid = rng.choice(found)
         os.kill(pid, signal.SIGSTOP)
-        self.note("child", pid, ports=client_ports(pid))
+        self.note("child", pid, ports=procs.client_ports(pid))
         os.kill(pid, signal.SIGKILL)
 
     def supervisor(self, _):

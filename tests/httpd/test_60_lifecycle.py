@@ -469,3 +469,22 @@ def test_lifecycle_28_a_generation_does_not_inherit_the_one_before(own_httpd):
         assert httpd.fetch("/hello").status == 200
         new = (set(httpd.children()) | httpd.supervisors()) - before
         assert len(new) >= 2 and {boards(pid) for pid in new} == usual
+
+
+def test_lifecycle_29_the_supervisor_of_an_old_generation_is_killed(own_httpd):
+    """A child that still reads a request when httpd restarts needs workers of its own generation for it."""
+    httpd = own_httpd(**config("daemon"))
+    workers = ready(httpd, 2)
+    httpd.log.allow("WSGI0655", "WSGI0572")
+    with httpd.conn() as conn:
+        conn.send(conn.build("POST", "/echo", [("Content-Length", "8")]) + b"half")
+        port = conn.sock.getsockname()[1]
+        wait.until(lambda: any(port in procs.client_ports(pid) for pid in httpd.children()), 10, "connection")
+        old = httpd.supervisors().pop()
+        httpd.graceful()
+        wait.holds(lambda: old in httpd.supervisors(), 0.5, "old supervisor")
+        procs.kill(old)
+        wait.until(lambda: not any(procs.alive(pid) for pid in workers), 15, "end of the old workers")
+        conn.send(b"more")
+        assert conn.response("POST").status == 200
+    wait.until(lambda: len(httpd.supervisors()) == 1 and len(httpd.workers()) == 2, 15, "one generation")

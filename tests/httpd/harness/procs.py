@@ -63,6 +63,14 @@ def fds(pid):
     return found
 
 
+def client_ports(pid):
+    """The clients' ports of the TCP connections that a process has accepted."""
+    inodes = {target[8:-1] for target in fds(pid).values() if target.startswith("socket:[")}
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return {int(row[2].partition(":")[2], 16) for row in rows if row[9] in inodes and row[3] != "0A"}
+
+
 def alive(pid):
     try:
         return Proc(pid).state not in "ZX"
