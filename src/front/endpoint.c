@@ -23,7 +23,8 @@
 struct conn {
     struct mw_link link; /* first: a lease names the connection by its link */
     uint32_t incarnation;
-    struct conn *next; /* in a list of idle, leased or stale connections */
+    struct conn *next;  /* in a list of idle, leased or stale connections */
+    struct conn **back; /* leased: what points to it */
 };
 
 struct idle {
@@ -83,51 +84,70 @@ void mw_endpoint_destroy(struct mw_endpoint **ep)
     *ep = NULL;
 }
 
-/* The idle connection used last, if it is one to this incarnation. A worker's connections all die with
- * it, so a stale one at the top means that all below are stale. */
-static struct conn *idle_pop(struct mw_endpoint *e, const struct mw_claim *claim)
+/* Under the lock. All connections of the slot are those of a worker that is gone. */
+static struct conn *clear_idle(struct idle *s)
+{
+    struct conn *stale = s->top;
+
+    s->top = NULL;
+    s->n = 0;
+    return stale;
+}
+
+/* Under the lock. The idle connection used last, if it is one to this incarnation. A worker's
+ * connections all die with it, so a stale one at the top means that all below are stale. */
+static struct conn *pop_idle(struct mw_endpoint *e, const struct mw_claim *claim,
+                             struct conn **stale_r)
 {
     struct idle *s = &e->slots[claim->slot];
-    struct conn *c, *stale = NULL;
+    struct conn *c = s->top;
 
-    pthread_mutex_lock(&e->lock);
-    c = s->top;
-    if (c && c->incarnation == claim->incarnation) {
+    if (c && c->incarnation != claim->incarnation) {
+        *stale_r = clear_idle(s);
+        return NULL;
+    }
+    if (c) {
         s->top = c->next;
         s->n--;
-    } else if (c) {
-        stale = c;
-        s->top = NULL;
-        s->n = 0;
-        c = NULL;
     }
-    pthread_mutex_unlock(&e->lock);
-    close_list(stale);
     return c;
 }
 
-/* Keep c for the next request; NULL, or a list of connections to close. */
-static struct conn *idle_push(struct mw_endpoint *e, unsigned slot, struct conn *c)
+/* Under the lock. Keep c for the next request; NULL, or a list of connections to close. */
+static struct conn *push_idle(struct mw_endpoint *e, unsigned slot, struct conn *c)
 {
     struct idle *s = &e->slots[slot];
     struct conn *stale = NULL;
 
-    pthread_mutex_lock(&e->lock);
-    if (s->top && s->top->incarnation != c->incarnation) {
-        stale = s->top;
-        s->top = NULL;
-        s->n = 0;
-    }
-    if (s->n < e->cfg.pool_max) {
-        c->next = s->top;
-        s->top = c;
-        s->n++;
-    } else {
+    if (s->top && s->top->incarnation != c->incarnation)
+        stale = clear_idle(s);
+    if (s->n >= e->cfg.pool_max) {
         c->next = stale;
-        stale = c;
+        return c;
     }
-    pthread_mutex_unlock(&e->lock);
+    c->next = s->top;
+    s->top = c;
+    s->n++;
     return stale;
+}
+
+/* Under the lock. */
+static void add_leased(struct mw_endpoint *e, struct conn *c)
+{
+    c->next = e->leased;
+    c->back = &e->leased;
+    if (c->next)
+        c->next->back = &c->next;
+    e->leased = c;
+}
+
+/* Under the lock. */
+static void drop_leased(struct conn *c)
+{
+    *c->back = c->next;
+    if (c->next)
+        c->next->back = c->back;
+    c->next = NULL;
 }
 
 /* Send one end of a fresh socket pair to the worker by way of the supervisor. */
@@ -185,27 +205,21 @@ static int connect_worker(const struct mw_endpoint *e, const struct mw_claim *cl
     return 0;
 }
 
-static int lease_begin(struct mw_endpoint *e, struct conn *c)
+/* Lease c, or if it is NULL an idle connection, if there is one. MW_ECLOSED: leased, and httpd stops. */
+static int lease_conn(struct mw_endpoint *e, const struct mw_claim *claim, struct conn **c)
 {
+    struct conn *stale = NULL;
     int stopped;
 
     pthread_mutex_lock(&e->lock);
-    stopped = e->stopped;
-    c->next = e->leased;
-    e->leased = c;
+    if (!*c)
+        *c = pop_idle(e, claim, &stale);
+    if (*c)
+        add_leased(e, *c);
+    stopped = *c && e->stopped;
     pthread_mutex_unlock(&e->lock);
+    close_list(stale);
     return stopped ? MW_ECLOSED : 0;
-}
-
-static void lease_end(struct mw_endpoint *e, struct conn *c)
-{
-    struct conn **p = &e->leased;
-
-    pthread_mutex_lock(&e->lock);
-    while (*p != c)
-        p = &(*p)->next;
-    *p = c->next;
-    pthread_mutex_unlock(&e->lock);
 }
 
 void mw_endpoint_stop(struct mw_endpoint *e)
@@ -230,12 +244,12 @@ int mw_endpoint_stopped(struct mw_endpoint *e)
 
 int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
 {
-    struct conn *c;
+    struct conn *c = NULL;
     int rv = mw_board_claim(e->cfg.board, deadline, &out->claim, NULL);
 
     if (rv)
         return rv;
-    c = idle_pop(e, &out->claim);
+    rv = lease_conn(e, &out->claim, &c);
     out->pooled = c != NULL;
     if (!c) {
         rv = connect_worker(e, &out->claim, &c);
@@ -243,9 +257,9 @@ int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease 
             mw_board_release(e->cfg.board, &out->claim);
             return rv;
         }
+        rv = lease_conn(e, &out->claim, &c);
     }
     out->link = &c->link;
-    rv = lease_begin(e, c);
     if (rv)
         mw_endpoint_return(e, out, 0);
     return rv;
@@ -255,13 +269,13 @@ void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse
 {
     struct conn *c = (struct conn *)lease->link;
 
-    lease_end(e, c);
-    if (reuse) {
+    if (reuse)
         mw_link_trim(&c->link);
-        c = idle_push(e, lease->claim.slot, c);
-    } else {
-        c->next = NULL;
-    }
+    pthread_mutex_lock(&e->lock);
+    drop_leased(c);
+    if (reuse)
+        c = push_idle(e, lease->claim.slot, c);
+    pthread_mutex_unlock(&e->lock);
     mw_board_release(e->cfg.board, &lease->claim);
     close_list(c);
     lease->link = NULL;
