@@ -32,17 +32,17 @@ struct mw_embed {
     apr_pool_t *pool;
     server_rec *server;
     const struct mw_config *config;
-    pthread_mutex_t lock; /* guards state */
+    pthread_mutex_t lock; /* held by who changes state */
     pthread_cond_t changed;
     pthread_t thread;
-    enum embed_state state;
+    enum embed_state state;         /* atomic */
     const struct mw_py_runtime *py; /* valid from EMBED_RUNNING */
 };
 
 static void set_state(struct mw_embed *e, enum embed_state state)
 {
     pthread_mutex_lock(&e->lock);
-    e->state = state;
+    __atomic_store_n(&e->state, state, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->lock);
 }
@@ -158,7 +158,7 @@ static apr_status_t stop(void *arg)
         pthread_cond_wait(&e->changed, &e->lock);
     was = e->state;
     if (was == EMBED_RUNNING) {
-        e->state = EMBED_STOPPING;
+        __atomic_store_n(&e->state, EMBED_STOPPING, __ATOMIC_RELEASE);
         pthread_cond_broadcast(&e->changed);
     }
     pthread_mutex_unlock(&e->lock);
@@ -192,7 +192,7 @@ static void launch(struct mw_embed *e)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rv = pthread_create(&e->thread, NULL, python_main, e);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    e->state = rv == 0 ? EMBED_STARTING : EMBED_IDLE;
+    __atomic_store_n(&e->state, rv == 0 ? EMBED_STARTING : EMBED_IDLE, __ATOMIC_RELEASE);
     if (rv)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, e->server,
                      "WSGI0002: no thread for Python; the next embedded request tries again");
@@ -202,6 +202,8 @@ const struct mw_py_runtime *mw_embed_runtime(struct mw_embed *e)
 {
     const struct mw_py_runtime *py;
 
+    if (__atomic_load_n(&e->state, __ATOMIC_ACQUIRE) == EMBED_RUNNING)
+        return e->py; /* nearly always: all threads of the child come here */
     pthread_mutex_lock(&e->lock);
     if (e->state == EMBED_IDLE)
         launch(e);

@@ -13,6 +13,7 @@ struct mw_endpoint;
 
 struct mw_front {
     server_rec *server; /* main server */
+    pid_t pid;          /* of this child: asking for it is a system call */
     const struct mw_config *config;
     struct mw_endpoint **endpoints; /* index = mw_group.index */
     struct mw_embed *embed;         /* the embedded runtime, started at the first use */

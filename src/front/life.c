@@ -94,7 +94,7 @@ static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
                                                   : (int64_t)apr_time_as_msec(s->timeout),
             .pool_max = IDLE_CONNECTIONS_MAX,
         };
-        int rv = mw_board_join(cfg.board, getpid());
+        int rv = mw_board_join(cfg.board, f->pid);
 
         if (rv == 0)
             rv = mw_endpoint_create(&f->endpoints[i], &cfg);
@@ -110,6 +110,7 @@ void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
     int rv;
 
     f->server = s;
+    f->pid = getpid();
     f->config = mw_config_global(s);
     mw_generation_leave_others(generation);
     f->embed = mw_embed_create(pchild, s, f->config);

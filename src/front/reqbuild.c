@@ -13,7 +13,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <apr_hash.h>
 #include <apr_lib.h>
@@ -31,6 +30,7 @@
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 #endif
 
+#include "front.h"
 #include "proxied.h"
 #include "reqbody.h"
 
@@ -395,7 +395,7 @@ static void put_own(struct writer *w, const struct mw_target *t)
     put(w, MW_STR("mod_wsgi.path_info"), str(t->path_info));
     put(w, MW_STR("mod_wsgi.listener_host"), str(local->hostname));
     put_number(w, MW_STR("mod_wsgi.listener_port"), local->port);
-    put_number(w, MW_STR("mod_wsgi.server_pid"), (unsigned long)getpid());
+    put_number(w, MW_STR("mod_wsgi.server_pid"), (unsigned long)mw_front()->pid);
     put_text(w, MW_STR("mod_wsgi.request_id"), r->log_id);
     put_text(w, MW_STR("mod_wsgi.connection_id"), r->connection->log_id);
 }
