@@ -477,6 +477,33 @@ int mw_io_memfd(const char *name, size_t n, int *fd_r)
     return 0;
 }
 
+static int write_all(int fd, const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return MW_EIO;
+        p += done;
+        n -= (size_t)done;
+    }
+    return 0;
+}
+
+int mw_io_file_of(const char *name, const void *p, size_t n, int *fd_r)
+{
+    int rv = mw_io_memfd(name, n, fd_r);
+
+    if (rv == 0)
+        rv = write_all(*fd_r, p, n);
+    if (rv == 0 && lseek(*fd_r, 0, SEEK_SET) < 0)
+        rv = MW_EIO;
+    if (rv)
+        mw_io_close(fd_r);
+    return rv;
+}
+
 /* Close what the directory of our descriptors lists; 0 if it could be read. */
 static int close_listed(int low)
 {

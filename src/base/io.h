@@ -66,6 +66,9 @@ int mw_io_is_local_stream(int fd); /* a SOCK_STREAM socket of AF_UNIX */
  * POSIX shared memory object where there is none. */
 MW_MUST_CHECK int mw_io_memfd(const char *name, size_t n, int *fd_r);
 
+/* The same with these n bytes in it, its offset at 0. */
+MW_MUST_CHECK int mw_io_file_of(const char *name, const void *p, size_t n, int *fd_r);
+
 /* Close every descriptor >= low. */
 void mw_io_close_from(int low);
 

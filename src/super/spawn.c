@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,34 +26,12 @@
 static int spec_file(const struct mw_spec *spec, int *fd_r)
 {
     struct mw_buf b;
-    int rv;
 
     *fd_r = -1;
     mw_buf_init(&b, MW_SPEC_MAX);
-    rv = mw_spec_encode(&b, spec);
-    if (rv)
-        goto out;
-    rv = mw_io_memfd("wsgi-spec", mw_buf_size(&b), fd_r);
-    if (rv)
-        goto out;
-    const uint8_t *p = mw_buf_data(&b);
-    size_t left = mw_buf_size(&b);
-    while (left > 0) {
-        ssize_t n = write(*fd_r, p, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            rv = MW_EIO;
-            goto out;
-        }
-        p += n;
-        left -= (size_t)n;
-    }
-    if (lseek(*fd_r, 0, SEEK_SET) < 0)
-        rv = MW_EIO;
-out:
-    if (rv)
-        mw_io_close(fd_r);
+    int rv = mw_spec_encode(&b, spec);
+    if (rv == 0)
+        rv = mw_io_file_of("wsgi-spec", mw_buf_data(&b), mw_buf_size(&b), fd_r);
     mw_buf_fini(&b);
     return rv;
 }
