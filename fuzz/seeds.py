@@ -46,6 +46,19 @@ def control(kind, message="", group=1, slot=2, incarnation=3):
     return struct.pack("<BBHHHI", kind, 0, group, slot, 0, incarnation) + text(message)
 
 
+def admin_list(workers=1):
+    group = text("blog") + struct.pack("<IIIBI", 2, 15, 0, 0, workers)
+    worker = (struct.pack("<HII", 1, 9, 4711) + text("ready") + struct.pack("<QQIIII", 10, 2**64 - 1, 2, 1, 0, 0) +
+              text("script changed"))
+    return b"MWLS" + struct.pack("<IIQI", 1, 7, 8, 1) + group + worker * workers
+
+
+def admin_report(requests=1, method="GET"):
+    request_ = struct.pack("<IQQ", 4712, 140494342870720, 13) + b"".join(
+        map(text, (method, "localhost", "/blog/?page=2", "127.0.0.1", "/srv/blog.wsgi")))
+    return b"MWRP" + struct.pack("<IIIQQI", 1, 4711, 9, 1 << 25, 100, requests) + request_ * requests
+
+
 def specification(preload=(), threads=15, name="blog"):
     """The rows are read from the source, so that a new option needs no change here."""
     kinds = []
@@ -117,6 +130,16 @@ SEEDS = {
         "recycle": control(6, "script changed: /srv/app.wsgi"),
         "text-in-ready": control(4, "x"),
         "longest": control(5, "x" * 480),
+    },
+    "admin": {
+        "list": b"\0" + struct.pack("<BBHI", 1, 1, 0xffff, 0) + text(""),
+        "reload": b"\0" + struct.pack("<BBHI", 1, 4, 0xffff, 0) + text("blog"),
+        "no-group": b"\0" + struct.pack("<BBHI", 1, 4, 0xffff, 0) + text(""),
+        "answer": b"\1" + struct.pack("<BBB", 1, 4, 11) + text("there is no such group"),
+        "a-list": b"\2" + admin_list(2),
+        "cut-list": b"\2" + admin_list(2)[:-4],
+        "report": b"\3" + admin_report(2),
+        "long-method": b"\3" + admin_report(1, "x" * 600),
     },
     "spec": {
         "plain": specification(),

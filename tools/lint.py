@@ -25,6 +25,7 @@ USES = {
     "worker": ["board", "wire", "chan", "base", "py"],
     "front": ["super", "board", "wire", "chan", "base", "py"],
     "py": ["chan", "base"],
+    "ctl": ["wire", "chan", "base"],
 }
 BANNED = ("atoi", "sprintf", "vsprintf", "strcpy", "strcat", "strtok", "gets")
 HTTPD_HEADER = re.compile(r"^(ap_|apr_|apr\.h|http|scoreboard|mpm_|mod_|util_|unixd|heartbeat)")

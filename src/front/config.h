@@ -64,14 +64,16 @@ struct mw_import {
 
 /* Whole server; hangs on the main server's configuration record. */
 struct mw_config {
-    apr_array_header_t *groups;    /* struct mw_group * */
-    apr_array_header_t *imports;   /* struct mw_import */
-    struct mw_setting python_home; /* embedded, and default for groups */
-    const char *python_path;       /* ':'-separated or NULL */
-    struct mw_pyopts py;           /* eggs and switch interval: of embedded mode */
-    int restrict_embedded;         /* -1: not set */
-    apr_array_header_t *remarks;   /* const char *: logged at info by mw_config_finish */
-    int finished;                  /* mw_config_finish said OK already */
+    apr_array_header_t *groups;       /* struct mw_group * */
+    apr_array_header_t *imports;      /* struct mw_import */
+    struct mw_setting python_home;    /* embedded, and default for groups */
+    const char *python_path;          /* ':'-separated or NULL */
+    struct mw_pyopts py;              /* eggs and switch interval: of embedded mode */
+    struct mw_setting control_socket; /* absolute path; not set: in httpd's runtime directory */
+    int no_control_socket;            /* WSGIControlSocket Off */
+    int restrict_embedded;            /* -1: not set */
+    apr_array_header_t *remarks;      /* const char *: logged at info by mw_config_finish */
+    int finished;                     /* mw_config_finish said OK already */
 };
 
 /* Per server (main and virtual hosts). */

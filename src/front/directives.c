@@ -323,6 +323,26 @@ static const char *set_python_path(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+static const char *set_control_socket(cmd_parms *cmd, void *dir, const char *arg)
+{
+    struct mw_config *cfg = mw_config_global(cmd->server);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *path;
+
+    (void)dir;
+    if (err)
+        return err;
+    cfg->no_control_socket = ap_cstr_casecmp(arg, "Off") == 0;
+    cfg->control_socket = mw_cmd_setting(cmd, NULL, 0);
+    if (cfg->no_control_socket)
+        return NULL;
+    path = *arg ? ap_runtime_dir_relative(cmd->pool, arg) : NULL;
+    if (!path)
+        return mw_cmd_complain(cmd, "'%s' must be Off or the path of a socket", arg);
+    cfg->control_socket = mw_cmd_setting(cmd, path, 0);
+    return NULL;
+}
+
 static const char *set_restrict_embedded(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -439,6 +459,8 @@ const command_rec mw_directives[] = {
     AP_INIT_TAKE1("WSGIPythonPath", set_python_path, NULL, RSRC_CONF,
                   "directories with ':' between them, for embedded mode"),
     MW_INTERPRETER_COMMANDS,
+    AP_INIT_TAKE1("WSGIControlSocket", set_control_socket, NULL, RSRC_CONF,
+                  "path of the socket at which mod_wsgi-ctl reaches the supervisor, or Off"),
     AP_INIT_TAKE1("WSGIRestrictEmbedded", set_restrict_embedded, NULL, RSRC_CONF,
                   "On or Off: no Python in httpd's own processes"),
     AP_INIT_TAKE1("WSGISocketPrefix", set_socket_prefix, NULL, RSRC_CONF,

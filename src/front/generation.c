@@ -31,6 +31,7 @@
 
 #include "aplog.h"
 #include "clock.h"
+#include "ctlsock.h"
 #include "io.h"
 
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
@@ -61,6 +62,7 @@ struct mw_generation {
     unsigned ngroups;
     int handover[2]; /* [0]: children, [1]: supervisor */
     int life[2];     /* [0]: supervisor, [1]: parent and children */
+    int control;     /* listens for operators: supervisor; -1: none */
     apr_proc_t proc; /* of the supervisor; pid 0: none */
     uint64_t started_ms;
     unsigned quick_deaths;  /* of supervisors, in a row */
@@ -151,6 +153,7 @@ static void close_pipes(struct mw_generation *g)
         mw_io_close(&g->handover[i]);
         mw_io_close(&g->life[i]);
     }
+    mw_io_close(&g->control);
 }
 
 static apr_status_t release(void *arg)
@@ -181,7 +184,7 @@ static struct mw_generation *allocate(server_rec *s, unsigned ngroups)
     g->server = s;
     g->groups = apr_pcalloc(pool, ngroups * sizeof *g->groups);
     g->own = apr_pcalloc(pool, ngroups * sizeof *g->own);
-    g->handover[0] = g->handover[1] = g->life[0] = g->life[1] = -1;
+    g->handover[0] = g->handover[1] = g->life[0] = g->life[1] = g->control = -1;
     apr_pool_cleanup_register(pool, g, release, apr_pool_cleanup_null);
     return g;
 }
@@ -247,11 +250,12 @@ static void close_others(const int *keep, unsigned n)
 
 static void keep_only_ours(const struct mw_generation *g)
 {
-    int *keep = apr_palloc(g->pool, (2 * g->ngroups + 3) * sizeof *keep);
+    int *keep = apr_palloc(g->pool, (2 * g->ngroups + 4) * sizeof *keep);
     unsigned n = 0;
 
     keep[n++] = g->handover[1];
     keep[n++] = g->life[0];
+    keep[n++] = g->control;
     keep[n++] = log_of(server_of(g));
     for (unsigned i = 0; i < g->ngroups; i++) {
         keep[n++] = mw_board_fd(g->groups[i].board);
@@ -269,6 +273,7 @@ static void supervise(const struct mw_generation *g)
                                   .ngroups = g->ngroups,
                                   .handover_fd = g->handover[1],
                                   .life_fd = g->life[0],
+                                  .control_fd = g->control,
                                   .worker_path = g->worker_path};
 
     setsid(); /* a terminal's Ctrl-C is for httpd, and httpd signals its process group */
@@ -396,6 +401,7 @@ static apr_status_t retire(void *arg)
     /* The other ends are kept for a supervisor that must be started again. */
     mw_io_close(&g->handover[0]);
     mw_io_close(&g->life[1]);
+    mw_io_close(&g->control); /* the path leads to the next generation */
     g->server = NULL;
     while (exiting && retained()->first) {
         g = retained()->first;
@@ -417,6 +423,10 @@ struct mw_generation *mw_generation_create(apr_pool_t *pconf, server_rec *s,
     if (rv) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv == MW_EIO ? errno : 0, s,
                      "WSGI0012: the daemon groups cannot be set up: %s", mw_err_text(rv));
+        apr_pool_destroy(g->pool);
+        return NULL;
+    }
+    if (mw_ctlsock_open(g->pool, s, config, &g->control)) {
         apr_pool_destroy(g->pool);
         return NULL;
     }
@@ -454,5 +464,6 @@ int mw_generation_enter_child(struct mw_generation *g)
 {
     mw_io_close(&g->handover[1]);
     mw_io_close(&g->life[0]);
+    mw_io_close(&g->control);
     return g->handover[0];
 }

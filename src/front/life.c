@@ -12,6 +12,7 @@
 
 #include "aplog.h"
 #include "config.h"
+#include "ctlsock.h"
 #include "embed.h"
 #include "endpoint.h"
 #include "front.h"
@@ -70,9 +71,12 @@ int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     mw_aplog_install(s);
     mw_generation_monitor(); /* one may have died while the configuration was read */
     ap_add_version_component(pconf, "mod_wsgi/" MW_VERSION);
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
-        config->groups->nelts == 0)
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK;
+    if (config->groups->nelts == 0) {
+        mw_ctlsock_remove();
+        return OK;
+    }
     describe_server(config);
     generation = mw_generation_create(pconf, s, config);
     return generation ? OK : HTTP_INTERNAL_SERVER_ERROR;

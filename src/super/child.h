@@ -26,9 +26,10 @@ struct mw_handover {
 /* One slot. */
 struct mw_child {
     struct mw_policy pol;
-    unsigned group; /* index in mw_super_config.groups */
-    unsigned slot;  /* in the group's board */
-    pid_t pid;      /* 0: none. Of a FOREIGN slot: the process that was found there */
+    unsigned group;      /* index in mw_super_config.groups */
+    unsigned slot;       /* in the group's board */
+    pid_t pid;           /* 0: none. Of a FOREIGN slot: the process that was found there */
+    uint64_t started_ms; /* of this process; 0: another supervisor forked it */
     uint32_t incarnation;
     int control; /* to the worker; -1: none, or it closed its end */
     struct mw_handover kept;

@@ -19,6 +19,7 @@
 
 #include "child.h"
 #include "clock.h"
+#include "console.h"
 #include "io.h"
 #include "log.h"
 #include "signals.h"
@@ -30,11 +31,12 @@
 #define FOREIGN_CHECK_MS 100     /* how often a process that is not our child is looked at */
 #define COMPLAINTS_EVERY_MS 1000 /* at most one line about bad messages in this time */
 
-enum { P_SIGNAL, P_LIFE, P_HANDOVER, P_FIXED };
+enum { P_SIGNAL, P_LIFE, P_HANDOVER, P_CONSOLE, P_FIXED = P_CONSOLE + MW_CONSOLE_POLLS };
 
 struct supervisor {
     const struct mw_super_config *cfg;
     struct mw_children cs;
+    struct mw_console console;
     struct pollfd *pf; /* P_FIXED, then one per child */
     int signal_r, signal_w;
     int life_r, life_w;       /* the workers': they see its end when this process is gone */
@@ -103,6 +105,7 @@ static int start(struct supervisor *s, struct mw_child *ch)
                rv == MW_EIO ? strerror(errno) : "");
         return rv;
     }
+    ch->started_ms = mw_clock_ms();
     ch->incarnation = mw_board_starting(sp.group->board, ch->slot, ch->pid);
     /* If it is gone already, SIGCHLD tells. */
     (void)!mw_spawn_release(ch->control, ch->incarnation);
@@ -401,6 +404,19 @@ static void signal_event(struct supervisor *s)
     reap(s);
 }
 
+/* -- what operators order -- */
+
+static const char *replace_for_operator(void *ctx, struct mw_child *ch, const char *why)
+{
+    struct supervisor *s = ctx;
+
+    if (s->ending)
+        return "httpd is stopping or has been restarted; its workers are leaving anyway";
+    keep_reason(ch, (struct mw_str){why, strlen(why)});
+    step(s, ch, MW_EV_RECYCLE);
+    return NULL;
+}
+
 /* -- time -- */
 
 static void log_overdue(struct supervisor *s, const struct mw_child *ch)
@@ -463,7 +479,7 @@ static int alive(const struct supervisor *s)
 
 static uint64_t fill_poll(struct supervisor *s)
 {
-    uint64_t due = MW_NO_DEADLINE;
+    uint64_t due = mw_console_fill(&s->console, s->pf + P_CONSOLE);
 
     s->pf[P_SIGNAL] = (struct pollfd){.fd = s->signal_r, .events = POLLIN};
     s->pf[P_LIFE] = (struct pollfd){.fd = s->life_fd, .events = POLLIN};
@@ -501,6 +517,7 @@ static int turn(struct supervisor *s)
         }
         if (s->pf[P_SIGNAL].revents)
             signal_event(s); /* after what the dead had to say */
+        mw_console_event(&s->console, s->pf + P_CONSOLE);
         if (s->handover_fd >= 0 && s->pf[P_HANDOVER].revents)
             handover_event(s, s->pf[P_HANDOVER].revents);
         if (s->life_fd >= 0 && s->pf[P_LIFE].revents &&
@@ -530,6 +547,7 @@ static void find_foreign(struct supervisor *s)
         }
         mw_board_draining(board, ch->slot);
         ch->pid = info.pid;
+        ch->started_ms = 0;
         mw_policy_foreign(&ch->pol, &lim, mw_clock_ms());
         mw_log(
             MW_LOG_NOTICE, "WSGI0572",
@@ -588,6 +606,7 @@ static int open_all(struct supervisor *s)
 static void close_all(struct supervisor *s)
 {
     mw_signals_leave(); /* the handler's pipe is about to go */
+    mw_console_fini(&s->console);
     mw_children_fini(&s->cs);
     mw_io_close(&s->signal_r);
     mw_io_close(&s->signal_w);
@@ -605,8 +624,12 @@ int mw_super_run(const struct mw_super_config *cfg)
                            .life_w = -1,
                            .handover_fd = cfg->handover_fd,
                            .life_fd = cfg->life_fd};
-    int rv = open_all(&s);
+    int rv;
 
+    mw_console_init(&s.console, cfg, &s.cs);
+    s.console.replace = replace_for_operator;
+    s.console.ctx = &s;
+    rv = open_all(&s);
     if (rv)
         goto out;
     find_foreign(&s);

@@ -20,6 +20,7 @@ struct mw_super_config {
     unsigned ngroups;
     int handover_fd;         /* SOCK_SEQPACKET: MW_CTL_CONNECT of httpd's children */
     int life_fd;             /* end of file: the generation's parent and children are all gone */
+    int control_fd;          /* listens for operators (console.h); -1: nobody is heard */
     const char *worker_path; /* of the executable wsgi-worker */
 };
 

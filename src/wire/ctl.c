@@ -19,7 +19,7 @@ static int has_text(uint8_t type)
 
 static int is_valid(const struct mw_ctl *c)
 {
-    if (c->type < MW_CTL_CONNECT || c->type > MW_CTL_RECYCLE)
+    if (c->type < MW_CTL_CONNECT || c->type > MW_CTL_STACKS)
         return 0;
     return c->text.n == 0 || (has_text(c->type) && !memchr(c->text.p, 0, c->text.n));
 }

@@ -28,7 +28,9 @@ enum mw_ctl_type {
     MW_CTL_DRAIN = 3,   /* supervisor -> worker: finish what runs, then leave */
     MW_CTL_READY = 4,   /* worker -> supervisor: preloaded, threads started */
     MW_CTL_FAILED = 5,  /* worker -> supervisor: start step failed; text says which and why */
-    MW_CTL_RECYCLE = 6  /* worker -> supervisor: replace me; text says why */
+    MW_CTL_RECYCLE = 6, /* worker -> supervisor: replace me; text says why */
+    MW_CTL_REPORT = 7,  /* supervisor -> worker, with an operator's pipe: write a report into it */
+    MW_CTL_STACKS = 8   /* the same for the Python stacks */
 };
 
 struct mw_ctl {

@@ -27,6 +27,7 @@
 #include "log.h"
 #include "pool.h"
 #include "py.h"
+#include "report.h"
 #include "sandbox.h"
 #include "spec.h"
 #include "stderr_log.h"
@@ -60,6 +61,7 @@ struct worker {
     struct mw_board *board;
     struct mw_intake intake;
     struct mw_pool pool;
+    struct mw_report report;
     int signal_r;
     int control; /* -1: closed */
     int life;    /* -1: at its end */
@@ -377,6 +379,8 @@ static int start_threads(struct worker *w, char *why, size_t cap)
                                  .recycle = recycle,
                                  .ctx = w};
 
+    w->report = (struct mw_report){
+        .runtime = w->runtime, .running = &w->pool.at, .incarnation = w->incarnation};
     if (mw_pool_start(&w->pool, &cfg))
         return because(why, cap, "pthread_create");
     return 0;
@@ -511,6 +515,12 @@ static int read_control(struct worker *w)
             fd = -1;
         } else if (ctl.type == MW_CTL_DRAIN) {
             drain(w, w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
+        } else if (ctl.type == MW_CTL_REPORT && fd >= 0) {
+            mw_report_requests(&w->report, fd);
+            fd = -1;
+        } else if (ctl.type == MW_CTL_STACKS && fd >= 0) {
+            mw_report_stacks(&w->report, fd);
+            fd = -1;
         }
     }
     mw_io_close(&fd);

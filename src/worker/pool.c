@@ -22,16 +22,18 @@ static void reload(struct mw_pool *p, struct mw_chan_sock *cs)
     mw_chan_end(&cs->chan, MW_END_RELOAD);
 }
 
-static void serve_request(struct mw_pool *p, struct mw_chan_sock *cs)
+static void serve_request(struct mw_pool *p, unsigned thread, struct mw_chan_sock *cs)
 {
     const struct mw_py_runtime *rt = p->cfg.runtime;
 
     __atomic_add_fetch(&p->running, 1, __ATOMIC_RELAXED);
+    mw_running_begin(&p->at, thread, &cs->req);
     if (cs->req.flags & MW_REQ_RELOAD && rt->stale(&cs->req))
         reload(p, cs);
     else
         rt->serve(&cs->chan);
     mw_chan_end(&cs->chan, MW_END_FAILED); /* no effect if it was ended, as it must have been */
+    mw_running_end(&p->at, thread);
     __atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED);
     mw_chan_sock_trim(cs);
 }
@@ -44,7 +46,7 @@ static void log_dropped(int rv)
            mw_err_text(rv));
 }
 
-static void serve_connection(struct mw_pool *p, struct mw_conn *c)
+static void serve_connection(struct mw_pool *p, unsigned thread, struct mw_conn *c)
 {
     int rv;
 
@@ -52,7 +54,7 @@ static void serve_connection(struct mw_pool *p, struct mw_conn *c)
         rv = mw_chan_sock_accept(&c->sock);
         if (rv)
             break;
-        serve_request(p, &c->sock);
+        serve_request(p, thread, &c->sock);
         rv = mw_chan_sock_broken(&c->sock);
     } while (rv == 0 && mw_link_has_input(&c->link));
     if (rv == 0 || rv == MW_EAGAIN) {
@@ -66,12 +68,14 @@ static void serve_connection(struct mw_pool *p, struct mw_conn *c)
 static void *thread_main(void *arg)
 {
     struct mw_pool *p = arg;
+    unsigned thread = __atomic_fetch_add(&p->entered, 1, __ATOMIC_RELAXED);
     struct mw_conn *c;
     int rv;
 
+    mw_running_enter(&p->at, thread);
     (void)pthread_setname_np(pthread_self(), "wsgi-request");
     while ((rv = mw_intake_next(p->cfg.intake, &c)) == 0)
-        serve_connection(p, c);
+        serve_connection(p, thread, c);
     if (rv != MW_ECLOSED)
         mw_log(MW_LOG_CRIT, "WSGI0577", "a request thread cannot wait for connections and ends: %s",
                mw_err_text(rv));
@@ -86,7 +90,11 @@ int mw_pool_start(struct mw_pool *p, const struct mw_pool_config *cfg)
     int rc;
 
     p->cfg = *cfg;
-    p->running = 0;
+    p->running = p->entered = 0;
+    if (mw_running_init(&p->at, cfg->threads)) {
+        errno = ENOMEM;
+        return MW_EIO;
+    }
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     rc = cfg->stack_size ? pthread_attr_setstacksize(&attr, cfg->stack_size) : 0;

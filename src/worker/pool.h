@@ -6,6 +6,7 @@
 
 #include "intake.h"
 #include "py.h"
+#include "running.h"
 
 struct mw_pool_config {
     const struct mw_py_runtime *runtime;
@@ -21,7 +22,9 @@ struct mw_pool_config {
 
 struct mw_pool {
     struct mw_pool_config cfg;
-    unsigned running; /* atomic: requests at work */
+    struct mw_running at; /* which request each thread is at */
+    unsigned entered;     /* atomic: threads that have begun */
+    unsigned running;     /* atomic: requests at work */
 };
 
 /* Start the threads; they end when the intake is stopped and are not joined. `p` lives as long as the

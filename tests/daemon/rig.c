@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -106,7 +107,7 @@ int rig_teardown(void **state)
 void rig_init(struct rig *r, const char *runtime)
 {
     memset(r, 0, sizeof *r);
-    r->handover[0] = r->handover[1] = r->life[0] = r->life[1] = -1;
+    r->handover[0] = r->handover[1] = r->life[0] = r->life[1] = r->control = -1;
     r->fds_before = open_fds();
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* a process that outlives the supervisor becomes ours */
     snprintf(r->dir, sizeof r->dir, "/tmp/mw-daemon-XXXXXX");
@@ -132,6 +133,17 @@ void rig_init(struct rig *r, const char *runtime)
     }
 }
 
+static void open_control(struct rig *r)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+    snprintf(r->control_path, sizeof r->control_path, "%s/ctl", r->dir);
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", r->control_path);
+    r->control = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(r->control, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(r->control, 16), 0);
+}
+
 /* The supervisor's lines, in the same file as the workers'. */
 static void super_line(void *ctx, int level, const char *line)
 {
@@ -151,6 +163,7 @@ void rig_fork_super(struct rig *r)
                                   .ngroups = r->ngroups,
                                   .handover_fd = r->handover[1],
                                   .life_fd = r->life[0],
+                                  .control_fd = r->control,
                                   .worker_path = r->worker};
     close(r->life[1]);
     close(r->handover[0]);
@@ -163,6 +176,7 @@ void rig_start(struct rig *r)
     assert_int_equal(mw_io_socketpair(SOCK_SEQPACKET, r->handover), 0);
     assert_int_equal(mw_io_pipe(r->life), 0);
     memcpy(left.life, r->life, sizeof left.life);
+    open_control(r);
     for (unsigned g = 0; g < r->ngroups; g++) {
         struct mw_board_size size = {.slots = 2 * mw_spec_processes(&r->spec[g]),
                                      .threads = (unsigned)r->spec[g].threads,
@@ -227,6 +241,7 @@ void rig_fini(struct rig *r)
         mw_io_close(&r->life[i]);
     }
     mw_io_close(&r->log_fd);
+    mw_io_close(&r->control);
     remove_dir(r->dir);
     left.dir[0] = '\0';
     left.life[0] = left.life[1] = -1;

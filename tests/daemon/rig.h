@@ -29,6 +29,8 @@ struct rig {
     int log_fd;
     int handover[2];
     int life[2];
+    int control; /* listens at control_path */
+    char control_path[128];
     pid_t super;
     unsigned fds_before;
 };

@@ -11,7 +11,7 @@
 static void test_ctl_01_every_type_comes_back(void **state)
 {
     (void)state;
-    for (unsigned type = MW_CTL_CONNECT; type <= MW_CTL_RECYCLE; type++) {
+    for (unsigned type = MW_CTL_CONNECT; type <= MW_CTL_STACKS; type++) {
         struct mw_ctl c = {(uint8_t)type, 0x1234, 0xffff, 0xdeadbeef, MW_STR("")}, back;
         uint8_t bytes[MW_CTL_MAX];
         if (type == MW_CTL_FAILED || type == MW_CTL_RECYCLE)
@@ -62,7 +62,7 @@ static void test_ctl_03_what_may_not_be_sent(void **state)
     (void)state;
     static const struct mw_ctl bad[] = {
         {.type = 0, .text = {"", 0}},
-        {.type = MW_CTL_RECYCLE + 1, .text = {"", 0}},
+        {.type = MW_CTL_STACKS + 1, .text = {"", 0}},
         {.type = 255, .text = {"", 0}},
         {.type = MW_CTL_READY, .text = {"x", 1}},
         {.type = MW_CTL_CONNECT, .text = {"x", 1}},

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "chan.h"
+#include "admin.h"
 #include "ctl.h"
 #include "link.h"
 #include "log.h"
@@ -246,6 +247,33 @@ static void check_ctl_failed(const uint8_t *p, size_t n)
     assert_str(c.text, "no such user");
 }
 
+static void check_admin_ask(const uint8_t *p, size_t n)
+{
+    uint8_t again[MW_ADMIN_MAX];
+    struct mw_admin_ask a;
+
+    assert_int_equal(mw_admin_ask_decode(&a, p, n), 0);
+    assert_int_equal(a.op, MW_ADMIN_STACKS);
+    assert_int_equal(a.slot, 2);
+    assert_int_equal(a.incarnation, 3);
+    assert_str(a.group, "blog");
+    assert_int_equal(mw_admin_ask_encode(again, &a), n);
+    assert_memory_equal(again, p, n);
+}
+
+static void check_admin_answer(const uint8_t *p, size_t n)
+{
+    uint8_t again[MW_ADMIN_MAX];
+    struct mw_admin_answer a;
+
+    assert_int_equal(mw_admin_answer_decode(&a, p, n), 0);
+    assert_int_equal(a.op, MW_ADMIN_STACKS);
+    assert_int_equal(a.err, MW_ENOENT);
+    assert_str(a.text, "no such worker");
+    assert_int_equal(mw_admin_answer_encode(again, &a), n);
+    assert_memory_equal(again, p, n);
+}
+
 static const struct {
     const char *name;
     void (*check)(const uint8_t *p, size_t n);
@@ -267,6 +295,8 @@ static const struct {
     {"end", check_end},
     {"ctl-connect", check_ctl_connect},
     {"ctl-failed", check_ctl_failed},
+    {"admin-ask", check_admin_ask},
+    {"admin-answer", check_admin_answer},
 };
 
 /* The bytes of one line, up to its comment. */
@@ -368,12 +398,14 @@ static void test_doc_03_the_table_of_limits_is_true(void **state)
         const char *name;
         unsigned long value;
     } limits[] = {
-        ROW(MW_FRAME_HDR),       ROW(MW_FRAME_PAYLOAD_MAX), ROW(MW_FRAME_DATA_MAX),
-        ROW(MW_BODY_INLINE_MAX), ROW(MW_WANT_MAX),          ROW(MW_BODY_WINDOW),
-        ROW(MW_FD_LEAD_MAX),     ROW(MW_LINK_LOG_MAX),      ROW(MW_REQ_BLOCK_MAX),
-        ROW(MW_REQ_PAIRS_MAX),   ROW(MW_RSP_HEAD_MAX),      ROW(MW_RSP_FIELDS_MAX),
-        ROW(MW_RSP_INFORM_MAX),  ROW(MW_CHAN_INFORMS_MAX),  ROW(MW_CTL_MAX),
-        ROW(MW_CTL_TEXT_MAX),    ROW(MW_SPEC_MAX),          ROW(MW_SPEC_LIST_MAX),
+        ROW(MW_FRAME_HDR),        ROW(MW_FRAME_PAYLOAD_MAX), ROW(MW_FRAME_DATA_MAX),
+        ROW(MW_BODY_INLINE_MAX),  ROW(MW_WANT_MAX),          ROW(MW_BODY_WINDOW),
+        ROW(MW_FD_LEAD_MAX),      ROW(MW_LINK_LOG_MAX),      ROW(MW_REQ_BLOCK_MAX),
+        ROW(MW_REQ_PAIRS_MAX),    ROW(MW_RSP_HEAD_MAX),      ROW(MW_RSP_FIELDS_MAX),
+        ROW(MW_RSP_INFORM_MAX),   ROW(MW_CHAN_INFORMS_MAX),  ROW(MW_CTL_MAX),
+        ROW(MW_CTL_TEXT_MAX),     ROW(MW_SPEC_MAX),          ROW(MW_SPEC_LIST_MAX),
+        ROW(MW_ADMIN_MAX),        ROW(MW_ADMIN_TEXT_MAX),    ROW(MW_ADMIN_LIST_MAX),
+        ROW(MW_ADMIN_REPORT_MAX), ROW(MW_ADMIN_FIELD_MAX),
     };
     char line[400], name[40];
     unsigned long value;

@@ -9,6 +9,7 @@
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -132,7 +133,7 @@ class Httpd:
         os.mkdir(self.path("build"))
         os.chmod(self.path("build"), 0o755)
         for name in os.listdir(BUILD):
-            if name == "mod_wsgi.so" or name == "wsgi-worker" or name.startswith("wsgi-python-"):
+            if name in ("mod_wsgi.so", "wsgi-worker", "mod_wsgi-ctl") or name.startswith("wsgi-python-"):
                 shutil.copy(os.path.join(BUILD, name), self.path("build", name))
                 os.chmod(self.path("build", name), 0o755)
 
@@ -291,6 +292,17 @@ class Httpd:
             print("kept:", self.dir)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def ctl(self, *args, socket="run/wsgi.ctl.sock", user=None):
+        """Run mod_wsgi-ctl."""
+        return subprocess.run([self.path("build", "mod_wsgi-ctl"), "--socket", self.path(socket), *args],
+                              capture_output=True, text=True, timeout=60 * wait.SLOW, check=False, cwd="/",
+                              user=user, group=user and GROUP, extra_groups=[] if user else None)
+
+    def ctl_json(self, *args):
+        done = self.ctl("--json", *args)
+        assert done.stderr == "", done.stderr
+        return json.loads(done.stdout)
 
     # -- processes
 

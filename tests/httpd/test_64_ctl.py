@@ -1,0 +1,345 @@
+"""mod_wsgi-ctl and its control socket over a real httpd."""
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+
+import pytest
+
+from conftest import apps_config
+from harness import server, wait
+from test_50_daemon import background, holding, one_group, ready, root_only
+from test_60_lifecycle import Load
+
+SOCKET = "run/wsgi.ctl.sock"
+
+
+def group_of(httpd, name="g"):
+    return {g["name"]: g for g in httpd.ctl_json("ps")["groups"]}[name]
+
+
+def workers_of(httpd, name="g"):
+    return group_of(httpd, name)["workers"]
+
+
+def serving(httpd, n, name="g"):
+    """Wait until n workers of the group are ready; their records."""
+    def look():
+        found = workers_of(httpd, name)
+        return found if [w["state"] for w in found] == ["ready"] * n else None
+    return wait.until(look, 15, f"{n} ready workers")
+
+
+# -- ps
+
+
+def test_ctl_01_ps_lists_groups_and_processes(own_httpd):
+    httpd = own_httpd(**one_group("processes=2 threads=3", main="WSGIDaemonProcess other threads=7\n"))
+    pids = ready(httpd, 3)
+    said = httpd.ctl_json("ps")
+    assert {said["supervisor"]["pid"]} == httpd.supervisors()
+    groups = {g["name"]: g for g in said["groups"]}
+    assert {n: (g["processes"], g["threads"], g["waiting"], g["drained"], len(g["workers"]))
+            for n, g in groups.items()} == {"g": (2, 3, 0, False, 2), "other": (1, 7, 0, False, 1)}
+    assert {w["pid"] for g in said["groups"] for w in g["workers"]} == pids
+    for _ in range(3):
+        assert httpd.fetch("/hello").status == 200
+    found = wait.until(lambda: sum(w["served"] for w in workers_of(httpd)) == 3 and workers_of(httpd), 5,
+                       "three served requests")
+    for w in found:
+        assert w["state"] == "ready" and w["problem"] is None and w["requests"] == [] and w["busy"] == 0
+        assert 0 <= w["age"] < 60 and 1 << 20 < w["memory"] < 1 << 30
+
+
+def test_ctl_02_ps_shows_requests(own_httpd):
+    httpd = own_httpd(**one_group("threads=5"))
+    with holding(httpd) as hold:
+        hold.take(2)
+        worker, = wait.until(lambda: len(workers_of(httpd)[0]["requests"]) == 2 and workers_of(httpd), 5, "two requests")
+        assert worker["busy"] == 2
+        for request in worker["requests"]:
+            assert request["method"] == "GET" and request["client"] == "127.0.0.1"
+            assert request["url"].startswith("/busy?") and request["host"] == f"127.0.0.1:{httpd.port()}"
+            assert request["script"] == httpd.path("apps/busy/wsgi.py") and 0 <= request["age"] < 30
+            assert os.path.isdir(f"/proc/{worker['pid']}/task/{request['thread']}")
+        text = httpd.ctl("ps").stdout
+        assert text.count("GET http://127.0.0.1:") == 2 and text.count("from 127.0.0.1") == 2
+        assert "group g: 1 process of 5 threads, 0 requests waiting" in text
+    wait.until(lambda: workers_of(httpd)[0]["requests"] == [], 5, "end of the requests")
+
+
+def test_ctl_03_requests_that_wait_are_counted(own_httpd):
+    httpd = own_httpd(**one_group("threads=1"))
+    with holding(httpd) as hold:
+        hold.take(1)
+        for _ in range(2):
+            hold.requests.start(httpd.port(), f"/busy?key={hold.notes.key}")
+        wait.until(lambda: group_of(httpd)["waiting"] == 2, 10, "two waiting requests")
+
+
+def test_ctl_04_any_url_is_shown_in_both_forms(own_httpd):
+    httpd = own_httpd(**one_group("threads=1"))
+    with holding(httpd) as hold, httpd.conn() as conn:
+        conn.sock.sendall(b'GET /busy?key=%s&n="\\\xe9\xff\xc3\xa9%s HTTP/1.1\r\nHost: x\r\n\r\n'
+                          % (hold.notes.key.encode(), b"y" * 2000))
+        request, = wait.until(lambda: workers_of(httpd)[0]["requests"], 5, "a request")
+        begin = f'/busy?key={hold.notes.key}&n="\\\xe9\xff\xe9yyy'
+        assert request["url"].startswith(begin) and len(request["url"].encode("latin-1", "replace")) <= 512
+        assert f"/busy?key={hold.notes.key}&n=" in httpd.ctl("ps").stdout
+        hold.notes.tell("out")
+        assert conn.response().status == 200
+
+
+def test_ctl_05_a_stopped_process_is_said_to_be(own_httpd):
+    httpd = own_httpd(**one_group("processes=2"))
+    first, second = serving(httpd, 2)
+    os.kill(first["pid"], signal.SIGSTOP)
+    try:
+        one, two = {w["pid"]: w for w in httpd.ctl_json("--timeout", "1", "ps")["groups"][0]["workers"]}.values()
+        assert one["problem"] == "does not answer" and one["served"] is None and one["memory"] is None
+        assert two["problem"] is None and two["pid"] == second["pid"]
+        assert "it does not answer" in httpd.ctl("--timeout", "1", "ps").stdout
+    finally:
+        os.kill(first["pid"], signal.SIGCONT)
+    serving(httpd, 2)
+
+
+# -- stack
+
+
+def line_of(path, text):
+    with open(path, encoding="utf-8") as f:
+        return [text in line for line in f].index(True) + 1
+
+
+def test_ctl_06_stack_shows_where_each_request_is(own_httpd):
+    httpd = own_httpd(**one_group("processes=2 threads=3"))
+    script = httpd.path("apps/busy/wsgi.py")
+    frame = f'File "{script}", line {line_of(script, "time.sleep")} in application'
+    with holding(httpd) as hold:
+        pid, = hold.take(1)
+        text = wait.until(lambda: frame in httpd.ctl("stack").stdout and httpd.ctl("stack").stdout, 5, "the frame")
+        assert text.count(frame) == 1 and text.count("GET http://127.0.0.1:") == 1
+        assert text.count("worker ") == 2
+        slot = next(w["slot"] for w in workers_of(httpd) if w["pid"] == pid)
+        for target in (f"g/{slot}", str(pid)):
+            found, = httpd.ctl_json("stack", target)["workers"]
+            assert (found["pid"], found["slot"], found["group"], found["problem"]) == (pid, slot, "g", None)
+            assert frame in found["stack"]
+            request, = found["requests"]
+            assert request["url"].startswith("/busy?") and f"0x{request['python_thread']:016x}" in found["stack"]
+        assert len(httpd.ctl_json("stack", "g")["workers"]) == 2
+    done = httpd.ctl("stack", "g/9")
+    assert done.returncode == 1 and "'g/9'" in done.stderr
+
+
+def test_ctl_07_stacks_of_processes_that_compute_do_no_harm(own_httpd):
+    httpd = own_httpd(**one_group("processes=2 threads=3"))
+    pids = ready(httpd, 2)
+    with Load(httpd, n=4, path="/who", body=None) as load:
+        for _ in range(25):
+            done = httpd.ctl("stack")
+            assert done.returncode == 0 and done.stdout.count("worker ") == 2, done.stderr
+        load.more(20)
+    assert not load.failures
+    assert set(httpd.workers()) == pids
+
+
+def test_ctl_08_stack_of_a_process_whose_gil_is_kept(own_httpd):
+    httpd = own_httpd(**one_group("threads=3"))
+    assert httpd.fetch("/hello").status == 200
+    with background() as requests:
+        requests.start(httpd.port(), "/keepgil?seconds=4")
+        worker, = wait.until(lambda: workers_of(httpd)[0]["requests"] and workers_of(httpd), 5, "the request")
+        done = wait.until(lambda: "keeps it" in (d := httpd.ctl("stack", "g")).stdout and d, 10, "a kept GIL")
+        assert done.returncode == 0 and "in application" in done.stdout and "/keepgil?seconds=4" in done.stdout
+        again = httpd.ctl("stack", str(worker["pid"]))
+        assert "keeps it" in again.stdout
+        assert requests.join()[0].status == 200
+    assert "keeps it" not in wait.until(lambda: httpd.ctl("stack", "g").stdout, 5, "a stack")
+    assert workers_of(httpd)[0]["pid"] == worker["pid"]
+
+
+# -- the socket
+
+
+def test_ctl_10_the_socket_is_private_and_goes(own_httpd):
+    httpd = own_httpd(**one_group())
+    found = os.lstat(httpd.path(SOCKET))
+    assert stat.S_ISSOCK(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o600
+    assert os.listdir(httpd.path("run")).count("wsgi.ctl.sock") == 1 and len(os.listdir(httpd.path("run"))) == 2
+    assert httpd.ctl("ps").returncode == 0
+    httpd.stop()
+    assert not os.path.exists(httpd.path(SOCKET))
+    done = httpd.ctl("ps")
+    assert done.returncode == 3 and "is httpd running" in done.stderr and done.stdout == ""
+
+
+@root_only
+def test_ctl_11_other_users_are_refused(own_httpd):
+    httpd = own_httpd(**one_group())
+    done = httpd.ctl("ps", user=server.USER)
+    assert done.returncode == 3 and "only root" in done.stderr
+    os.chmod(httpd.path(SOCKET), 0o666)
+    httpd.log.allow("WSGI0781")
+    done = httpd.ctl("ps", user=server.USER)
+    assert done.returncode == 3 and "does not listen to this user" in done.stderr
+
+
+@root_only
+def test_ctl_12_an_unprivileged_httpd_has_its_own(own_httpd):
+    httpd = own_httpd.make(**one_group())
+    httpd.become(server.USER)
+    httpd.start()
+    assert os.lstat(httpd.path(SOCKET)).st_uid == os.stat(httpd.path("run")).st_uid != 0
+    assert httpd.ctl("ps", user=server.USER).returncode == 0
+    assert httpd.ctl("ps", user="nobody").returncode == 3
+
+
+@pytest.mark.parametrize("how", ["graceful", "restart"])
+def test_ctl_13_the_newest_generation_answers(own_httpd, how):
+    httpd = own_httpd(**one_group("processes=2"))
+    before = httpd.ctl_json("ps")["supervisor"]["pid"]
+    pids = {w["pid"] for w in serving(httpd, 2)}
+    getattr(httpd, how)()
+    after = httpd.ctl_json("ps")
+    assert after["supervisor"]["pid"] != before
+    assert not pids & {w["pid"] for w in serving(httpd, 2)}
+
+
+def test_ctl_14_the_path_answers_all_the_time(own_httpd):
+    """Over graceful restarts under load, with requests that hold the old generation."""
+    httpd = own_httpd(**one_group("processes=1 threads=5"))
+    httpd.log.allow("AH00288")
+    with Load(httpd, n=1) as load:
+        for _ in range(3):
+            since = httpd.log.mark()
+            httpd.send_signal(signal.SIGUSR1)
+            wait.until(lambda: httpd.log.find(server.READY, since), 15, "restart")
+            done = httpd.ctl("ps")
+            assert done.returncode == 0, done.stderr
+            load.more(5)
+    assert not load.failures
+
+
+def test_ctl_15_a_supervisor_that_died_is_followed_by_one_that_answers(own_httpd):
+    httpd = own_httpd(**one_group("graceful-timeout=1"))
+    httpd.log.allow("WSGI0655", "WSGI0572")
+    first = httpd.ctl_json("ps")["supervisor"]["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait.until(lambda: httpd.ctl("ps").returncode == 0 and httpd.ctl_json("ps")["supervisor"]["pid"] != first, 10,
+               "another supervisor that answers")
+    serving(httpd, 1)
+
+
+def test_ctl_16_a_stale_socket_is_replaced(own_httpd):
+    httpd = own_httpd.make(**one_group())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stale:
+        stale.bind(httpd.path(SOCKET))
+    httpd.start()
+    assert httpd.ctl("ps").returncode == 0
+
+
+@contextlib.contextmanager
+def in_the_way(path, what):
+    """Something at the path that is no stale socket; in the end it is still there, and goes."""
+    if what == "file":
+        with open(path, "w", encoding="ascii") as f:
+            f.write("mine")
+    elif what == "folder":
+        os.mkdir(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if what == "used":
+        listener.bind(path)
+        listener.listen(1)
+    before = os.lstat(path)
+    yield
+    listener.close()
+    assert os.lstat(path) == before
+    (os.rmdir if what == "folder" else os.unlink)(path)
+
+
+WHY = {"file": "which is no socket", "folder": "which is no socket", "used": "another httpd listens there"}
+
+
+@pytest.mark.parametrize("what", WHY)
+def test_ctl_17_the_default_path_is_not_worth_the_server(own_httpd, what):
+    httpd = own_httpd.make(**one_group())
+    with in_the_way(httpd.path(SOCKET), what):
+        httpd.start()
+        assert WHY[what] in httpd.log.wait("WSGI0783", since=httpd.started).text
+        assert httpd.fetch("/hello").status == 200
+        httpd.send_signal(signal.SIGTERM)
+        httpd.process.wait(15)
+
+
+@pytest.mark.parametrize("what", WHY)
+def test_ctl_18_a_configured_path_must_be_usable(own_httpd, what):
+    httpd = own_httpd.make(**one_group(main="WSGIControlSocket own.sock\n"))
+    with in_the_way(httpd.path("run/own.sock"), what):
+        httpd.launch()
+        assert httpd.process.wait(15) != 0
+        line = httpd.log.wait("WSGI0782", since=httpd.started).text
+        assert WHY[what] in line and httpd.line_of("WSGIControlSocket") in line
+        httpd.log.allow("AH000", "AH00016")
+
+
+@pytest.mark.parametrize("value,why", [("@dir@/" + "x" * 120, "too long"), ("@dir@/nowhere/a.sock", "No such file")])
+def test_ctl_19_paths_that_cannot_be(own_httpd, value, why):
+    httpd = own_httpd.make(**one_group(main=f"WSGIControlSocket {value}\n"))
+    said = httpd.fails_to_start()
+    assert "WSGI0782" in said and why in said
+
+
+def test_ctl_20_off_and_elsewhere(own_httpd):
+    httpd = own_httpd(**one_group(main="WSGIControlSocket Off\n"))
+    assert os.listdir(httpd.path("run")) == ["httpd.pid"]
+    assert httpd.ctl("ps").returncode == 3
+    httpd.main = httpd.main.replace("Off", "@tmp@/a.sock")
+    httpd.write_config()
+    httpd.graceful()
+    assert httpd.ctl("ps", socket="tmp/a.sock").returncode == 0
+    httpd.main = httpd.main.replace("a.sock", "b.sock")
+    httpd.write_config()
+    httpd.graceful()
+    assert httpd.ctl("ps", socket="tmp/b.sock").returncode == 0
+    assert not os.path.exists(httpd.path("tmp/a.sock"))
+    httpd.main = httpd.main.replace("WSGIDaemonProcess", "#").replace("WSGIProcessGroup", "#")
+    httpd.write_config()
+    httpd.graceful()
+    assert not os.path.exists(httpd.path("tmp/b.sock"))
+
+
+@root_only
+def test_ctl_21_a_folder_that_may_not_be_written_to(own_httpd):
+    httpd = own_httpd.make(**one_group())
+    httpd.become(server.USER)
+    os.mkdir(httpd.path("ro"))
+    httpd.main += "DefaultRuntimeDir @dir@/ro\n"
+    httpd.start()
+    assert "Permission denied" in httpd.log.wait("WSGI0783", since=httpd.started).text
+    assert httpd.fetch("/hello").status == 200
+
+
+def test_ctl_22_without_groups_there_is_none(own_httpd):
+    httpd = own_httpd(vhosts={"a": apps_config()})
+    assert httpd.fetch("/hello").status == 200
+    assert os.listdir(httpd.path("run")) == ["httpd.pid"]
+
+
+# -- usage
+
+
+@pytest.mark.parametrize("args", [(), ("nothing",), ("ps", "g"), ("--no", "ps"), ("--timeout", "0", "ps"),
+                                  ("--timeout", "x", "ps"), ("stack", "a", "b"), ("reload",)])
+def test_ctl_30_wrong_usage(site, args):
+    done = site.ctl(*args)
+    assert done.returncode == 2 and "mod_wsgi-ctl" in done.stderr and done.stdout == ""
+
+
+def test_ctl_31_help_and_version(site):
+    done = site.ctl("--help")
+    assert done.returncode == 0 and "--socket PATH" in done.stdout and done.stderr == ""
+    assert site.ctl("--version").stdout.startswith("mod_wsgi-ctl ")
