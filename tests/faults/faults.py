@@ -40,7 +40,7 @@ FAULTS = {
     "reconfigure": (3, ()),
     "crowd": (3, ()),
     "vanish": (4, ()),
-    "descriptors": (3, ("WSGI0579", "WSGI0651", "WSGI0146", "WSGI0568", "WSGI0174: OSError",
+    "descriptors": (3, ("WSGI0579", "WSGI0651", "WSGI0146", "WSGI0568", "(WSGI0174|WSGI0109): OSError",
                         "WSGI0531", "Too many open files")),
     "disk": (2, ("No space left on device",)),
 }

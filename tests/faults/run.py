@@ -2,6 +2,7 @@
 """Faults under load: nothing that restarts loses a request. ./dev test faults calls it.
 
     run.py [--seed N]... [--seconds S] [--plan]    a schedule of faults for each seed
+    run.py --figures [NAME...] [--seconds S]       the figures of docs/reliability.md, a minute for each
 
 A seed decides who httpd runs as, its MPM, and every fault with its moment; --plan prints that. The scheduling of
 the machine it does not decide: where a seed failed once, run it some more times.
@@ -21,13 +22,15 @@ sys.dont_write_bytecode = True
 
 import account  # noqa: E402
 import faults  # noqa: E402
+import figures  # noqa: E402
 import load  # noqa: E402
 import rest  # noqa: E402
 import subject  # noqa: E402
 from harness import procs, server  # noqa: E402
 
 SEEDS = (1, 2, 3)
-SECONDS = 30
+SECONDS = 25
+FIGURE_SECONDS = 60
 CLIENTS = 12
 SHOWN = 12  # lost requests and log lines that are printed
 
@@ -132,18 +135,22 @@ def print_plan(seed, seconds, only):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, action="append", help="run this one; may be given many times")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long each is under faults")
+    parser.add_argument("--seconds", type=float, help=f"how long each lasts ({SECONDS}; figures {FIGURE_SECONDS})")
     parser.add_argument("--only", help="only these faults, a,b,c")
     parser.add_argument("--plan", action="store_true", help="only print the schedule")
+    parser.add_argument("--figures", nargs="*", metavar="NAME", help=" ".join(figures.LINES))
     options = parser.parse_args()
+    if options.figures is not None:
+        return 0 if figures.run(options.figures, options.seconds or FIGURE_SECONDS) else 1
+    seconds = options.seconds or SECONDS
     only = options.only and options.only.split(",")
     ok = True
     for seed in options.seed or SEEDS:
         begin = time.monotonic()
         if options.plan:
-            print_plan(seed, options.seconds, only)
+            print_plan(seed, seconds, only)
             continue
-        good = one_seed(seed, options.seconds, only)
+        good = one_seed(seed, seconds, only)
         print(f"   seed {seed}: {'passed' if good else 'FAILED'} ({time.monotonic() - begin:.0f} s)", flush=True)
         ok = ok and good
     return 0 if ok else 1
