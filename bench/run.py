@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TOP, "bench"), os.path.join(TOP, "tools")]
@@ -64,13 +65,15 @@ def options():
 def measure(lab, names):
     """Sections, each as soon as it is there; what fails is a row that says so."""
     for name in names:
-        lab.say("== " + name)
+        begin = time.monotonic()
         try:
-            yield ROWS[name](lab)
+            section = ROWS[name](lab)
         except Failure as failure:
             lab.say(str(failure))
             failed = report.Figure(name, failed=str(failure).splitlines()[0])
-            yield report.Section(name, name, (), [failed])
+            section = report.Section(name, name, (), [failed])
+        lab.say("%s: %.0f s" % (name, time.monotonic() - begin))
+        yield section
 
 
 def summary(sections):

@@ -1,6 +1,5 @@
 """System calls per small request, of the httpd child and of the worker, counted by strace."""
 
-import os
 from contextlib import ExitStack
 
 import procs
@@ -11,50 +10,56 @@ from servers import OURS
 
 WORKER_CALLS, CHILD_CALLS = 8, 8
 RATE = 200  # requests per second: each is over before the next
+AT_ONCE = 16
+LOADS = (("one after the other", 1, RATE), ("%d at once" % AT_ONCE, AT_ONCE, 1e9))
 
 
-def counted(server, build, mode, pids, requests):
-    """[{name: calls}] of these processes while so many requests are served, one after the other."""
-    schedule = [(n / RATE, "/%s/hello" % mode) for n in range(requests)]
-    latencies(scheduled(build, server.httpd.port, schedule[:RATE // 4], 1))  # the connection is there
+def counted(server, build, mode, pids, load):
+    """[{name: calls per request}] of these processes; `load` is (connections, requests per second, requests)."""
+    connections, rate, requests = load
+    schedule = [(n / rate, "/%s/hello" % mode) for n in range(requests)]
+    latencies(scheduled(build, server.httpd.port, schedule[:RATE // 4], connections))  # what is done once
     with ExitStack() as stack:
         watched = [procs.Calls(pid) for pid in pids]
         for calls in watched:
             stack.callback(calls.end)
-        latencies(scheduled(build, server.httpd.port, schedule, 1))
-        return [calls.stop() for calls in watched]
+        latencies(scheduled(build, server.httpd.port, schedule, connections))
+        return [{name: count / requests for name, count in calls.stop().items()} for calls in watched]
 
 
-def words(calls, requests):
+def words(calls):
     """What they were, the frequent ones."""
-    each = sorted(((count / requests, name) for name, count in calls.items()), reverse=True)
+    each = sorted(((count, name) for name, count in calls.items()), reverse=True)
     return ", ".join("%s %.1f" % (name, count) for count, name in each if count >= 0.05)
+
+
+def figures(server, build, pids, words_of_load, load):
+    """(figures, notes)"""
+    child, worker = pids
+    try:
+        (embedded,) = counted(server, build, "embedded", [child], load)
+        in_child, in_worker = counted(server, build, "one", [child, worker], load)
+    except Failure as failure:
+        return [Figure(words_of_load, failed=str(failure).splitlines()[0])], []
+    base, more, own = (sum(calls.values()) for calls in (embedded, in_child, in_worker))
+    made = [Figure("embedded, child, %s" % words_of_load, {"calls": base}),
+            Figure("daemon, child, %s" % words_of_load, {"calls": more}, more - base, CHILD_CALLS,
+                   "more than embedded", form="%.1f"),
+            Figure("daemon, worker, %s" % words_of_load, {"calls": own}, own, WORKER_CALLS, form="%.1f")]
+    return made, ["%s: %s." % (figure.name.capitalize(), words(calls))
+                  for figure, calls in zip(made, (embedded, in_child, in_worker))]
 
 
 def measure(lab):
     """System calls per request"""
-    requests = 200 if lab.quick else 1000
-    columns = (("calls", "%.2f"),)
-    section = Section("calls", "System calls per small request, one after the other", columns)
+    section = Section("calls", "System calls per small request", (("calls", "%.2f"),))
     with lab.servers("work.py", names=[OURS]) as servers:
         server = servers[OURS]
-        child, worker = server.pid("embedded"), server.pid("one")
-        lab.say("calls")
-        try:
-            (embedded,) = counted(server, lab.build, "embedded", [child], requests)
-            in_child, in_worker = counted(server, lab.build, "one", [child, worker], requests)
-        except Failure as failure:
-            section.figures.append(Figure("daemon", failed=str(failure)))
-            return section
-    each = {name: sum(calls.values()) / requests
-            for name, calls in (("embedded", embedded), ("child", in_child), ("worker", in_worker))}
-    section.figures = [
-        Figure("embedded, child", {"calls": each["embedded"]}),
-        Figure("daemon, child", {"calls": each["child"]}, each["child"] - each["embedded"], CHILD_CALLS,
-               "more than embedded", form="%.1f"),
-        Figure("daemon, worker", {"calls": each["worker"]}, each["worker"], WORKER_CALLS, form="%.1f"),
-    ]
-    section.notes = ["%s: %s." % (name, words(calls, requests))
-                     for name, calls in (("Embedded, child", embedded), ("Daemon, child", in_child),
-                                         ("Daemon, worker", in_worker))]
+        pids = server.pid("embedded"), server.pid("one")
+        for words_of_load, connections, rate in LOADS:
+            lab.say("calls: %s" % words_of_load)
+            load = (connections, rate, 200 if lab.quick else 1000)
+            made, notes = figures(server, lab.build, pids, words_of_load, load)
+            section.figures += made
+            section.notes += notes
     return section

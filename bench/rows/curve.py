@@ -61,7 +61,7 @@ def draw(lines):
     panels = [("%s of the latency" % share, {name: [(rate, found[share]) for rate, found in line.items()]
                                              for name, line in lines.items() if line})
               for share, _ in SHARES]
-    return plot.svg(panels, "requests per second, arriving at random", "milliseconds")
+    return plot.svg(panels, "requests per second, arriving at random", "latency, milliseconds")
 
 
 def measure(lab):

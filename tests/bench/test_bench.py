@@ -152,22 +152,30 @@ def test_report_06_the_page_has_its_markers():
         report.replaced(file.read(), "figures")
 
 
-def case(name, cpu, of=None, failed="", **more):
-    return costs.Case(name, "server", "/", 1.5, of, cpu=cpu, rate=[100.0] * len(cpu), failed=failed, **more)
+def case(name, cpu, *against, failed=""):
+    return costs.Case(name, "server", "/", against, cpu=cpu, rate=[1 / value for value in cpu], failed=failed)
 
 
-def test_report_07_no_ratio_of_a_row_that_failed():
-    known = {"base": case("base", [1.0, 2.0]), "bad": case("bad", [1.0], "base", failed="requests failed"),
-             "good": case("good", [1.2, 2.8], "base")}
-    assert costs.figure(known["bad"], known).verdict() == "failed"
-    assert costs.figure(known["good"], known).reached == pytest.approx(1.3)
-    known["base"].failed = "requests failed"
-    made = costs.figure(known["good"], known)
-    assert (made.verdict(), made.reached) == ("failed", None)
-    assert costs.rate_figure(case("row", [1.0], rate_of="bad"), known).verdict() == "failed"
+def test_report_07_comparisons_of_costs():
+    base = costs.Against("base", 1.5)
+    known = {"base": case("base", [1.0, 2.0]), "row": case("row", [1.2, 2.8], base, costs.Against("base", 0.8, rate=True))}
+    row, rate = costs.figures_of(known["row"], known)
+    assert (row.reached, row.verdict(), row.cells["CPU us/request"]) == (pytest.approx(1.3), "reached", 2e6)
+    assert (rate.reached, rate.verdict()) == (pytest.approx((1 / 1.2 + 2 / 2.8) / 2), "missed")
+    assert [figure.verdict() for figure in costs.figures_of(known["base"], known)] == [""]
+    assert costs.figures_of(known["row"], {})[0].reached is None  # not installed
 
 
-def test_report_08_every_queued_request_is_counted():
+def test_report_08_no_ratio_of_a_row_that_failed():
+    base = costs.Against("base", 1.5)
+    for bad in ("base", "row"):
+        known = {"base": case("base", [1.0, 2.0]), "row": case("row", [1.2, 2.8], base, base)}
+        known[bad].failed = "requests failed"
+        assert [(figure.verdict(), figure.reached) for figure in costs.figures_of(known["row"], known)] == [
+            ("failed", None)] * 2
+
+
+def test_report_09_every_queued_request_is_counted():
     good = [(0.5, 200)] * 200 + [(waiting.QUEUE_SECONDS + 0.01, 503)] * 200
 
     def missed(results, ran):
@@ -198,7 +206,7 @@ def test_plot_02_it_is_svg_with_axes_units_and_a_legend():
     root = ElementTree.fromstring(curve.draw(lines))
     tag = "{http://www.w3.org/2000/svg}"
     texts = [text.text for text in root.iter(tag + "text")]
-    assert {"one & two", "three", "milliseconds", "p50 of the latency", "500", "1000"} <= set(texts)
+    assert {"one & two", "three", "latency, milliseconds", "p50 of the latency", "500", "1000"} <= set(texts)
     assert len(list(root.iter(tag + "polyline"))) == 4
     width, height = float(root.get("width")), float(root.get("height"))
     for line in root.iter(tag + "polyline"):
