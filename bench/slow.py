@@ -12,7 +12,8 @@ import socket
 import sys
 import time
 
-TICK = 0.1
+TICK = 0.002
+TURNS = 50  # a client moves in one tick of so many: not all at once, as real ones do not
 RECEIVE_BUFFER = 16384  # or else most of an answer would lie in the kernel
 
 
@@ -84,17 +85,17 @@ class Slow:
 def main():
     kind, port, path, count, total, rate = sys.argv[1], int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:])
     clients = [Slow(kind, port, path, total, rate, total * n // count) for n in range(count)]
-    ready, watch = False, selectors.DefaultSelector()
+    ready, turn, watch = False, 0, selectors.DefaultSelector()
     watch.register(sys.stdin, selectors.EVENT_READ)
-    while True:
-        begin = time.monotonic()
-        for client in clients:
+    next_tick = time.monotonic()
+    while not watch.select(max(0, next_tick - time.monotonic())):
+        next_tick = max(next_tick + TICK, time.monotonic())
+        turn = (turn + 1) % TURNS
+        for client in clients[turn::TURNS]:
             client.step()
         if not ready and all(client.moved or client.done or client.problems for client in clients):
             ready = True
             print("ready", flush=True)
-        if watch.select(max(0, begin + TICK - time.monotonic())):
-            break
     problems = [problem for client in clients for problem in client.problems]
     print(json.dumps({"done": sum(client.done for client in clients), "problems": problems}))
 
