@@ -1,6 +1,19 @@
 /*
- * intake.c: one epoll for all connections. Each is armed for one event (EPOLLONESHOT), so that exactly
- * one thread has it.
+ * intake.c: one epoll for all connections, each registered once, edge-triggered: a request costs no
+ * epoll_ctl. Which thread has a connection is said by its own word:
+ *
+ *   IDLE --next--> OWNED --put_back--> IDLE
+ *                  OWNED --next, by another thread--> AGAIN --put_back--> OWNED
+ *
+ * Bytes that come make the kernel report the connection to one thread. If it has an owner, that thread
+ * only leaves a mark, and the owner, who cannot know whether it has seen these bytes, looks again before
+ * it puts the connection back. So either the owner finds the mark, or the thread finds no owner: nothing
+ * that has come is left lying.
+ *
+ * A mark is left by a thread that had nothing to do, so looking again starves nobody.
+ *
+ * The memory of a connection is used again, but not freed: a thread may have got its address from the
+ * kernel just before its owner dropped it. What that thread finds in it is a word like any other.
  */
 #include "intake.h"
 
@@ -13,17 +26,10 @@
 #include "clock.h"
 #include "io.h"
 
-#ifdef __SANITIZE_THREAD__
-/* A connection is another thread's as soon as the kernel has armed it, which may be before epoll_ctl has
- * returned. The sanitizer takes the rest of that call for a use of the descriptor. */
-__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:mw_intake_put_back";
-}
-#endif
+enum { FREE, IDLE, OWNED, AGAIN };
 
-#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLONESHOT)
+#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+#define QUIET EPOLLET /* the kernel still reports that the other side is gone */
 
 int mw_intake_init(struct mw_intake *in)
 {
@@ -32,6 +38,7 @@ int mw_intake_init(struct mw_intake *in)
     int rv = mw_io_pipe(p);
 
     *in = (struct mw_intake){.epoll_fd = -1, .stop_r = p[0], .stop_w = p[1]};
+    pthread_mutex_init(&in->lock, NULL);
     if (rv)
         return rv;
     in->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -44,20 +51,75 @@ int mw_intake_init(struct mw_intake *in)
 
 void mw_intake_fini(struct mw_intake *in)
 {
+    while (in->spare) {
+        struct mw_conn *c = in->spare;
+        in->spare = c->next;
+        free(c);
+    }
+    pthread_mutex_destroy(&in->lock);
     mw_io_close(&in->epoll_fd);
     mw_io_close(&in->stop_r);
     mw_io_close(&in->stop_w);
 }
 
-/* A process that the application forked may hold a copy of the connection: closing ours is not enough for
- * the child to see the end. */
-static void destroy(struct mw_conn *c)
+/* -- memory -- */
+
+/* Free, or NULL. */
+static struct mw_conn *conn_get(struct mw_intake *in)
 {
-    shutdown(c->link.fd, SHUT_RDWR);
-    mw_chan_sock_fini(&c->sock);
-    mw_link_fini(&c->link);
-    free(c);
+    pthread_mutex_lock(&in->lock);
+    struct mw_conn *c = in->spare;
+    if (c)
+        in->spare = c->next;
+    pthread_mutex_unlock(&in->lock);
+    return c ? c : calloc(1, sizeof *c);
 }
+
+static void conn_put(struct mw_intake *in, struct mw_conn *c)
+{
+    __atomic_store_n(&c->state, FREE, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&in->lock);
+    c->next = in->spare;
+    in->spare = c;
+    pthread_mutex_unlock(&in->lock);
+}
+
+/* -- ownership -- */
+
+/* The kernel has reported c. 1: it is the caller's. */
+static int own(struct mw_conn *c)
+{
+    unsigned s = __atomic_load_n(&c->state, __ATOMIC_RELAXED);
+
+    for (;;) {
+        unsigned next = s == IDLE ? OWNED : AGAIN;
+        if (s == FREE || s == AGAIN)
+            return 0;
+        if (__atomic_compare_exchange_n(&c->state, &s, next, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return next == OWNED;
+    }
+}
+
+/* 0: something may have come, and c stays the caller's. */
+static int release(struct mw_conn *c)
+{
+    unsigned s = OWNED;
+
+    if (__atomic_compare_exchange_n(&c->state, &s, IDLE, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return 1;
+    __atomic_store_n(&c->state, OWNED, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* By the owner alone, so that the descriptor is still this connection's. */
+static int watch(struct mw_intake *in, struct mw_conn *c, int op, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.ptr = c};
+
+    return epoll_ctl(in->epoll_fd, op, c->link.fd, &ev) ? MW_EIO : 0;
+}
+
+/* -- connections -- */
 
 /* Sent at once, once for many requests: a child that has not got it when this process dies knows that its
  * request was not read. A new connection has room for it; one that has not is not waited for. */
@@ -71,10 +133,30 @@ static int greet(int fd, const struct mw_hello *hello)
     return mw_io_send_all(fd, &iov, 1, mw_clock_ms());
 }
 
+/* A process that the application forked may hold a copy of the connection: closing ours is not enough for
+ * the child to see the end. */
+static void destroy(struct mw_intake *in, struct mw_conn *c)
+{
+    shutdown(c->link.fd, SHUT_RDWR);
+    mw_chan_sock_fini(&c->sock);
+    mw_link_fini(&c->link);
+    conn_put(in, c);
+    __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
+}
+
+/* What comes before the release is reported anew, by being watched anew: this thread serves nobody. */
+static int add(struct mw_intake *in, struct mw_conn *c)
+{
+    int rv = watch(in, c, EPOLL_CTL_ADD, EVENTS);
+
+    while (rv == 0 && !release(c))
+        rv = watch(in, c, EPOLL_CTL_MOD, EVENTS);
+    return rv;
+}
+
 int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_board *board,
                   unsigned slot, const struct mw_hello *hello)
 {
-    struct epoll_event ev = {.events = EVENTS};
     struct mw_conn *c = NULL;
     int rv = mw_io_is_local_stream(fd) ? 0 : MW_EINVAL;
 
@@ -82,25 +164,23 @@ int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_bo
         rv = MW_ELIMIT;
     if (rv == 0)
         rv = mw_io_nonblock(fd, 0); /* the link waits in its calls */
-    if (rv == 0 && !(c = malloc(sizeof *c)))
-        rv = MW_ENOMEM;
     if (rv == 0)
         rv = greet(fd, hello);
+    if (rv == 0 && !(c = conn_get(in)))
+        rv = MW_ENOMEM;
     if (rv) {
-        free(c);
         mw_io_close(&fd);
         return rv;
     }
-    c->turns = 0;
+    c->quiet = 0;
     mw_link_init(&c->link, fd, timeout_ms);
     mw_chan_sock_init(&c->sock, &c->link, board, slot);
-    ev.data.ptr = c;
     __atomic_add_fetch(&in->conns, 1, __ATOMIC_RELAXED);
-    if (epoll_ctl(in->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
-        return 0;
-    __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
-    destroy(c);
-    return MW_EIO;
+    __atomic_store_n(&c->state, OWNED, __ATOMIC_RELEASE);
+    rv = add(in, c);
+    if (rv)
+        mw_intake_drop(in, c);
+    return rv;
 }
 
 int mw_intake_next(struct mw_intake *in, struct mw_conn **out)
@@ -109,36 +189,37 @@ int mw_intake_next(struct mw_intake *in, struct mw_conn **out)
 
     for (;;) {
         int n = epoll_wait(in->epoll_fd, &ev, 1, -1);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
+        if (n < 0 && errno != EINTR)
             return MW_EIO;
-        if (n == 0)
+        if (n <= 0)
             continue;
         *out = ev.data.ptr;
         if (!*out)
             return MW_ECLOSED;
-        (void)__atomic_load_n(&(*out)->turns, __ATOMIC_ACQUIRE);
-        return 0;
+        if (own(*out))
+            return 0;
     }
 }
 
-void mw_intake_put_back(struct mw_intake *in, struct mw_conn *c)
+void mw_intake_quiet(struct mw_intake *in, struct mw_conn *c)
 {
-    struct epoll_event ev = {.events = EVENTS, .data.ptr = c};
-    int fd = c->link.fd;
+    c->quiet = watch(in, c, EPOLL_CTL_MOD, QUIET) == 0; /* if not, threads wake up for nothing */
+}
 
-    __atomic_store_n(&c->turns, c->turns + 1, __ATOMIC_RELEASE);
-    /* Unless it fails, c may be another thread's, or freed, before this returns. */
-    if (epoll_ctl(in->epoll_fd, EPOLL_CTL_MOD, fd, &ev))
+int mw_intake_put_back(struct mw_intake *in, struct mw_conn *c)
+{
+    if (c->quiet && watch(in, c, EPOLL_CTL_MOD, EVENTS)) {
         mw_intake_drop(in, c);
+        return 0;
+    }
+    c->quiet = 0;
+    return !release(c);
 }
 
 void mw_intake_drop(struct mw_intake *in, struct mw_conn *c)
 {
     (void)epoll_ctl(in->epoll_fd, EPOLL_CTL_DEL, c->link.fd, NULL); /* the peer may hold a copy */
-    destroy(c);
-    __atomic_sub_fetch(&in->conns, 1, __ATOMIC_RELAXED);
+    destroy(in, c);
 }
 
 void mw_intake_stop(struct mw_intake *in)

@@ -16,13 +16,17 @@
 struct mw_conn {
     struct mw_link link;
     struct mw_chan_sock sock;
-    unsigned turns; /* atomic: what a thread did with it happens before what the next one does */
+    unsigned state;       /* atomic: who has it; intake.c */
+    int quiet;            /* the owner's: nobody is told that something has come */
+    struct mw_conn *next; /* in the intake's list of spare ones */
 };
 
 struct mw_intake {
     int epoll_fd;
     int stop_r, stop_w;
-    unsigned conns; /* atomic */
+    unsigned conns;       /* atomic */
+    pthread_mutex_t lock; /* guards spare */
+    struct mw_conn *spare;
 };
 
 MW_MUST_CHECK int mw_intake_init(struct mw_intake *in);
@@ -36,7 +40,14 @@ MW_MUST_CHECK int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms
 
 /* Wait for a connection that can be read. MW_ECLOSED after mw_intake_stop; MW_EIO. */
 MW_MUST_CHECK int mw_intake_next(struct mw_intake *in, struct mw_conn **out);
-void mw_intake_put_back(struct mw_intake *in, struct mw_conn *c);
+
+/* The owner will read what comes itself: other threads are not woken for it until the connection is put
+ * back. Not worth its system call for a single frame. */
+void mw_intake_quiet(struct mw_intake *in, struct mw_conn *c);
+
+/* Either of them ends the caller's turn, but if put_back returns 1 something may have come meanwhile: the
+ * connection is still the caller's, who looks for it and puts it back again. */
+MW_MUST_CHECK int mw_intake_put_back(struct mw_intake *in, struct mw_conn *c);
 void mw_intake_drop(struct mw_intake *in, struct mw_conn *c);
 
 /* All threads leave mw_intake_next, now and for good. */

@@ -46,7 +46,8 @@ static void log_dropped(int rv)
            mw_err_text(rv));
 }
 
-static void serve_connection(struct mw_pool *p, unsigned thread, struct mw_conn *c)
+/* Serve what has come. 0 or MW_EAGAIN: all of it; else the connection is to be dropped. */
+static int serve_requests(struct mw_pool *p, unsigned thread, struct mw_conn *c)
 {
     int rv;
 
@@ -54,12 +55,22 @@ static void serve_connection(struct mw_pool *p, unsigned thread, struct mw_conn 
         rv = mw_chan_sock_accept(&c->sock);
         if (rv)
             break;
+        if (c->sock.open && !mw_link_has_input(&c->link))
+            mw_intake_quiet(p->cfg.intake, c); /* the body has not come along: it will in pieces */
         serve_request(p, thread, &c->sock);
         rv = mw_chan_sock_broken(&c->sock);
     } while (rv == 0 && mw_link_has_input(&c->link));
-    if (rv == 0 || rv == MW_EAGAIN) {
-        mw_intake_put_back(p->cfg.intake, c);
-    } else {
+    return rv;
+}
+
+static void serve_connection(struct mw_pool *p, unsigned thread, struct mw_conn *c)
+{
+    int rv;
+
+    do
+        rv = serve_requests(p, thread, c);
+    while ((rv == 0 || rv == MW_EAGAIN) && mw_intake_put_back(p->cfg.intake, c));
+    if (rv && rv != MW_EAGAIN) {
         log_dropped(rv);
         mw_intake_drop(p->cfg.intake, c);
     }

@@ -1335,6 +1335,67 @@ static void test_daemon_68_a_worker_without_descriptors_says_so(void **state)
 
 /* -- ends -- */
 
+/* Until END; 1 if the head said 200. */
+static int read_answer(struct mw_link *l)
+{
+    unsigned status = 0;
+    struct mw_frame f;
+    struct mw_rsp rsp;
+
+    do {
+        assert_int_equal(mw_link_recv(l, &f), 0);
+        if (f.type == MW_F_HEAD && mw_rsp_view(&rsp, f.payload, f.n, NULL) == 0)
+            status = rsp.status;
+    } while (f.type != MW_F_END);
+    return status == 200;
+}
+
+/* Requests come in two pieces, cut at another place on each connection and in each round, those of all
+ * connections mixed, some of them as soon as the last answer has begun: nobody is forgotten. */
+static void test_daemon_69_many_connections_in_pieces(void **state)
+{
+    enum { CONNS = 24, ROUNDS = 20 };
+    struct mw_link l[CONNS];
+    struct mw_claim claim;
+    struct mw_buf b;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, fake());
+    rig_start_ready(&r);
+    rig_claim(&r, 0, &claim);
+    for (int i = 0; i < CONNS; i++) {
+        rig_connect(&r, 0, &claim, &l[i]);
+        assert_int_equal(mw_link_flush(&l[i]), 0);
+    }
+    mw_buf_init(&b, 1 << 20);
+    put_request(&b, &(struct ask){.callable = "hello"});
+    const uint8_t *p = mw_buf_data(&b);
+    size_t n = mw_buf_size(&b);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < CONNS; i++) {
+            size_t cut = 1 + (round * CONNS + i) * 7 % (n - 1);
+            assert_int_equal(send(l[i].fd, p, cut, MSG_NOSIGNAL), cut);
+        }
+        for (size_t k = 0; k < CONNS; k++) {
+            size_t i = k * 5 % CONNS, cut = 1 + (round * CONNS + i) * 7 % (n - 1);
+            assert_int_equal(send(l[i].fd, p + cut, n - cut, MSG_NOSIGNAL), n - cut);
+        }
+        for (size_t i = 0; i < CONNS; i++) {
+            assert_true(read_answer(&l[i]));
+            if (i % 3)
+                continue;
+            assert_int_equal(send(l[i].fd, p, n, MSG_NOSIGNAL), n);
+            assert_true(read_answer(&l[i]));
+        }
+    }
+    mw_board_release(r.groups[0].board, &claim);
+    for (int i = 0; i < CONNS; i++)
+        mw_link_fini(&l[i]);
+    mw_buf_fini(&b);
+    rig_stop(&r);
+}
+
 static void test_daemon_70_an_end_in_the_middle_of_a_start(void **state)
 {
     static const char *const flags[] = {NULL, "start-slow", "start-hangs", "start-fails"};
@@ -1499,6 +1560,7 @@ int main(void)
         T(test_daemon_66_a_passed_socket_does_not_stop_the_supervisor),
         T(test_daemon_67_a_full_connection_does_not_stop_a_worker),
         T(test_daemon_68_a_worker_without_descriptors_says_so),
+        T(test_daemon_69_many_connections_in_pieces),
         T(test_daemon_70_an_end_in_the_middle_of_a_start),
         T(test_daemon_71_sigterm_ends_it_too),
         T(test_daemon_72_the_end_lets_requests_finish),
