@@ -14,6 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rv)
         return 0;
     CHECK(c.text.p[c.text.n] == 0);
+    CHECK(!c.script.n || c.script.p[c.script.n] == 0);
+    CHECK(!c.callable.n || c.callable.p[c.callable.n] == 0);
+    CHECK(!c.app_group.n || c.app_group.p[c.app_group.n] == 0);
     int n = mw_ctl_encode(out, &c);
     CHECK(n > 0 && (size_t)n == size);
     CHECK(memcmp(out, data, size) == 0);

@@ -75,7 +75,7 @@ def specification(preload=(), threads=15, name="blog"):
             body += struct.pack("<q", numbers.get(field, 0))
     body += text(name) + struct.pack("<I", len(preload))
     for script, group, explicit in preload:
-        body += text(script) + text(group) + bytes([explicit])
+        body += text(script) + text(group) + text("") + bytes([explicit])
     return body
 
 
@@ -127,8 +127,12 @@ SEEDS = {
         "serve": control(2),
         "ready": control(4),
         "failed": control(5, "drop privileges: no such user"),
-        "recycle": control(6, "script changed: /srv/app.wsgi"),
-        "text-in-ready": control(4, "x"),
+        "recycle": control(6, "script changed: /srv/app.wsgi") + text("/srv/app.wsgi") + text("blog") +
+                   text("application") + b"\1",
+        "recycle-nothing": control(6, "it got SIGUSR1") + text("") + text("") + text("") + b"\0",
+        "leaving": control(9, "it was told to end by a signal"),
+        "text-in-ready": control(4, "1 of 2 scripts failed"),
+        "text-in-drain": control(3, "x"),
         "longest": control(5, "x" * 480),
     },
     "admin": {

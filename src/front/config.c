@@ -378,6 +378,7 @@ static int add_preload(struct mw_group *g, apr_array_header_t *list, const struc
     pre->app_group.p = im->application_group;
     pre->app_group.n = strlen(im->application_group);
     pre->explicit_group = 1;
+    pre->callable = MW_STR("");
     return 1;
 }
 

@@ -126,7 +126,7 @@ static void preload(struct mw_embed *e)
         struct mw_str group = {im->application_group, strlen(im->application_group)};
 
         if (im->process_group[0] == '\0')
-            (void)e->py->preload(script, group, 1); /* logs its own failure */
+            (void)e->py->preload(script, group, 1, MW_STR("")); /* logs its own failure */
     }
 }
 

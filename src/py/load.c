@@ -45,6 +45,8 @@ struct mw_py_script {
     int loaded;
     int asks; /* it has a reload_required() */
     struct stamp stamp;
+    struct stamp noticed; /* what mw_py_load_changed has told of already */
+    int wish_noticed;     /* the same of reload_required() */
 };
 
 /* -- records -- */
@@ -173,30 +175,85 @@ static int ask_script(struct mw_py_interp *in, struct mw_py_script *s, const str
     return rv > 0;
 }
 
-int mw_py_load_stale(struct mw_py_interp *in, const struct mw_req *req)
+enum look { LOADED_AS_IT_IS, HAS_CHANGED, MUST_BE_ASKED };
+
+/* Compare what is loaded with the file, of which script_stamp is httpd's view; *now_r is filled if they
+ * differ. */
+static enum look look_at(struct mw_py_script *s, uint64_t script_stamp, struct stamp *now_r)
 {
-    struct mw_py_script *s = find(in, req->script);
-    struct stamp then, now;
+    uint64_t mark = __atomic_load_n(&s->mark, __ATOMIC_RELAXED);
+    struct stamp then;
     struct stat st;
 
-    if (!s)
-        return 0;
-    uint64_t mark = __atomic_load_n(&s->mark, __ATOMIC_RELAXED);
-    if (mark && mark == req->script_stamp)
-        return 0; /* httpd has looked already */
+    if (mark && mark == script_stamp)
+        return LOADED_AS_IT_IS; /* httpd has looked already */
     pthread_mutex_lock(&s->look);
     int loaded = s->loaded;
     int asks = s->asks;
     then = s->stamp;
     pthread_mutex_unlock(&s->look);
     if (!loaded)
-        return 0;
+        return LOADED_AS_IT_IS;
     if (stat(s->path, &st) == 0) {
-        stamp_of(&now, &st);
-        if (!is_same(&then, &now))
-            return 1;
+        stamp_of(now_r, &st);
+        if (!is_same(&then, now_r))
+            return HAS_CHANGED;
     }
-    return asks && ask_script(in, s, req);
+    return asks ? MUST_BE_ASKED : LOADED_AS_IT_IS;
+}
+
+int mw_py_load_stale(struct mw_py_interp *in, const struct mw_req *req)
+{
+    struct mw_py_script *s = find(in, req->script);
+    struct stamp now;
+
+    if (!s)
+        return 0;
+    enum look look = look_at(s, req->script_stamp, &now);
+    return look == HAS_CHANGED || (look == MUST_BE_ASKED && ask_script(in, s, req));
+}
+
+/* Whether nobody was told of this state of the file before. */
+static int is_news(struct mw_py_script *s, const struct stamp *now)
+{
+    pthread_mutex_lock(&s->look);
+    int news = !is_same(&s->noticed, now);
+    s->noticed = *now;
+    pthread_mutex_unlock(&s->look);
+    return news;
+}
+
+/* Whether reload_required() wants it for the first time. */
+static int is_new_wish(struct mw_py_interp *in, struct mw_py_script *s, const struct mw_req *req)
+{
+    pthread_mutex_lock(&s->look);
+    int known = s->wish_noticed;
+    pthread_mutex_unlock(&s->look);
+    if (known || !ask_script(in, s, req))
+        return 0;
+    pthread_mutex_lock(&s->look);
+    known = s->wish_noticed;
+    s->wish_noticed = 1;
+    pthread_mutex_unlock(&s->look);
+    return !known;
+}
+
+int mw_py_load_changed(struct mw_py_interp *in, const struct mw_req *req)
+{
+    struct mw_py_script *s = find(in, req->script);
+    struct stamp now;
+
+    if (!s)
+        return 0;
+    switch (look_at(s, req->script_stamp, &now)) {
+    case HAS_CHANGED:
+        return is_news(s, &now);
+    case MUST_BE_ASKED:
+        return is_new_wish(in, s, req);
+    case LOADED_AS_IT_IS:
+        break;
+    }
+    return 0;
 }
 
 /* The source of a script as it was when `stamp` was taken. */

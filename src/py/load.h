@@ -32,4 +32,8 @@ PyObject *mw_py_load(struct mw_py_interp *in, const struct mw_py_ref *ref, struc
  * Without the GIL, which is taken only to call reload_required(). */
 int mw_py_load_stale(struct mw_py_interp *in, const struct mw_req *req);
 
+/* The same for a process that is not to load it again but to be replaced: 1 only once for each state of
+ * the file, and once for what reload_required() wants. */
+int mw_py_load_changed(struct mw_py_interp *in, const struct mw_req *req);
+
 #endif

@@ -53,13 +53,16 @@ struct mw_py_runtime {
      * call, but for log_ctx. */
     int (*start)(const struct mw_py_config *cfg, char *why, size_t why_cap);
 
-    /* Import a script as serve would. A failure is logged with its traceback; MW_EIO, MW_ENOENT. */
-    int (*preload)(struct mw_str script, struct mw_str app_group, int explicit_group);
+    /* Import a script as serve would; with a callable that is not empty it must have one of that name. A
+     * failure is logged with its traceback; MW_EIO, MW_ENOENT. */
+    int (*preload)(struct mw_str script, struct mw_str app_group, int explicit_group,
+                   struct mw_str callable);
 
-    /* 1 if the script of this request is loaded, and its file has changed since or its
-     * reload_required() wants it: a daemon then sends MW_END_RELOAD instead of calling serve. 0
-     * otherwise. Takes the GIL only for a script that has a reload_required(). */
-    int (*stale)(const struct mw_req *req);
+    /* 1 if the script of this request is loaded, and its file is another one than before or its
+     * reload_required() wants it: a daemon then asks for a successor, and serves with what it has. Each
+     * state of the file is reported once, and reload_required()'s wish once. 0 otherwise. Takes the
+     * GIL only for a script that has a reload_required(). */
+    int (*changed)(const struct mw_req *req);
 
     /* Run the application for c->req and end the channel on every path. Returns how it ended. */
     enum mw_end (*serve)(struct mw_chan *c);

@@ -156,9 +156,10 @@ static int runtime_start(const struct mw_py_config *cfg, char *why, size_t why_c
 
 /* -- the others -- */
 
-static int runtime_preload(struct mw_str script, struct mw_str app_group, int explicit_group)
+static int runtime_preload(struct mw_str script, struct mw_str app_group, int explicit_group,
+                           struct mw_str callable)
 {
-    struct mw_py_ref ref = {.script = script};
+    struct mw_py_ref ref = {.script = script, .callable = callable};
     enum mw_end how = MW_END_FAILED;
     char why[256] = "";
     struct mw_py_interp *in = mw_py_interp_get(app_group, explicit_group, why, sizeof why);
@@ -170,18 +171,18 @@ static int runtime_preload(struct mw_str script, struct mw_str app_group, int ex
                script.p);
         return MW_EIO;
     }
-    PyObject *module = mw_py_load(in, &ref, NULL, &how);
-    int rv = module ? 0 : how == MW_END_NO_SCRIPT ? MW_ENOENT : MW_EIO;
-    Py_XDECREF(module);
+    PyObject *loaded = mw_py_load(in, &ref, NULL, &how);
+    int rv = loaded ? 0 : how == MW_END_NO_SCRIPT ? MW_ENOENT : MW_EIO;
+    Py_XDECREF(loaded);
     mw_py_leave();
     return rv;
 }
 
-static int runtime_stale(const struct mw_req *req)
+static int runtime_changed(const struct mw_req *req)
 {
     struct mw_py_interp *in = mw_py_interp_find(req->app_group);
 
-    return in ? mw_py_load_stale(in, req) : 0;
+    return in ? mw_py_load_changed(in, req) : 0;
 }
 
 static enum mw_end refuse(struct mw_chan *c, const char *why)
@@ -217,7 +218,7 @@ const struct mw_py_runtime mw_py_runtime = {
     .version = MW_PY_VERSION,
     .start = runtime_start,
     .preload = runtime_preload,
-    .stale = runtime_stale,
+    .changed = runtime_changed,
     .serve = runtime_serve,
     .stop = mw_py_stop,
     .signalled = mw_py_signalled,

@@ -21,14 +21,16 @@ int mw_children_init(struct mw_children *cs, const struct mw_super_config *cfg)
     }
     cs->first[cfg->ngroups] = n;
     cs->v = calloc(n ? n : 1, sizeof *cs->v);
-    if (!cs->v) {
+    cs->pol = calloc(n ? n : 1, sizeof *cs->pol);
+    if (!cs->v || !cs->pol) {
         mw_children_fini(cs);
         return MW_ENOMEM;
     }
     for (unsigned g = 0; g < cfg->ngroups; g++) {
         for (size_t i = cs->first[g]; i < cs->first[g + 1u]; i++) {
             struct mw_child *ch = &cs->v[i];
-            mw_policy_init(&ch->pol);
+            ch->pol = &cs->pol[i];
+            mw_policy_init(ch->pol);
             ch->group = g;
             ch->slot = (unsigned)(i - cs->first[g]);
             ch->control = -1;
@@ -43,8 +45,10 @@ void mw_children_fini(struct mw_children *cs)
     for (size_t i = 0; i < cs->n; i++) {
         mw_handover_drop(&cs->v[i]);
         mw_io_close(&cs->v[i].control);
+        mw_trial_clear(&cs->v[i].trial);
     }
     free(cs->v);
+    free(cs->pol);
     free(cs->first);
     *cs = (struct mw_children){0};
 }
@@ -61,17 +65,7 @@ struct mw_child *mw_child_at(struct mw_children *cs, unsigned group, unsigned sl
 struct mw_child *mw_child_find(struct mw_children *cs, pid_t pid)
 {
     for (size_t i = 0; i < cs->n; i++) {
-        if (cs->v[i].pid == pid && mw_policy_alive(&cs->v[i].pol))
-            return &cs->v[i];
-    }
-    return NULL;
-}
-
-struct mw_child *mw_child_spare(struct mw_children *cs, unsigned group)
-{
-    for (size_t i = cs->first[group]; i < cs->first[group + 1u]; i++) {
-        const struct mw_policy *pol = &cs->v[i].pol;
-        if (pol->state == MW_POL_IDLE && !pol->wanted)
+        if (cs->v[i].pid == pid && mw_policy_alive(cs->v[i].pol))
             return &cs->v[i];
     }
     return NULL;

@@ -13,6 +13,7 @@
 #include "ctl.h"
 #include "policy.h"
 #include "super.h"
+#include "trial.h"
 
 #define MW_HANDOVER_KEPT_MAX 128u /* connections kept for one worker that cannot take them yet */
 
@@ -25,20 +26,27 @@ struct mw_handover {
 
 /* One slot. */
 struct mw_child {
-    struct mw_policy pol;
-    unsigned group;      /* index in mw_super_config.groups */
-    unsigned slot;       /* in the group's board */
-    pid_t pid;           /* 0: none. Of a FOREIGN slot: the process that was found there */
-    uint64_t started_ms; /* of this process; 0: another supervisor forked it */
+    struct mw_policy *pol; /* in mw_children.pol */
+    unsigned group;        /* index in mw_super_config.groups */
+    unsigned slot;         /* in the group's board */
+    pid_t pid;             /* 0: none. Of a FOREIGN slot: the process that was found there */
+    uint64_t started_ms;   /* of this process; 0: another supervisor forked it */
     uint32_t incarnation;
-    int control; /* to the worker; -1: none, or it closed its end */
+    uint64_t started; /* which start of all of this supervisor's it was, from 1 */
+    uint64_t failed;  /* which one was the last that should have replaced it, and failed; 0: none */
+    int control;      /* to the worker; -1: none, or it closed its end */
     struct mw_handover kept;
-    char why[MW_CTL_TEXT_MAX + 1]; /* what its FAILED or RECYCLE said; "" */
+    int whole;                     /* all scripts of the group could be imported when it started */
+    char why[MW_CTL_TEXT_MAX + 1]; /* it could not start; "" if it did not say */
+    char cause[MW_CTL_TEXT_MAX + 1];    /* it is to be replaced */
+    char failure[MW_CTL_TEXT_MAX + 64]; /* its last successor could not start; "" */
+    struct mw_trial trial;              /* of its successor */
 };
 
 /* All slots of all groups; those of a group are consecutive. */
 struct mw_children {
     struct mw_child *v;
+    struct mw_policy *pol; /* one of each, in the same order */
     size_t n;
     size_t *first; /* per group: index of its slot 0; one more entry than groups: n */
     unsigned ngroups;
@@ -48,14 +56,13 @@ MW_MUST_CHECK int mw_children_init(struct mw_children *cs, const struct mw_super
 void mw_children_fini(struct mw_children *cs); /* closes what they hold; the processes live on */
 struct mw_child *mw_child_at(struct mw_children *cs, unsigned group, unsigned slot); /* or NULL */
 struct mw_child *mw_child_find(struct mw_children *cs, pid_t pid);                   /* or NULL */
-/* A slot of the group that has no process and is not meant to have one, or NULL. */
-struct mw_child *mw_child_spare(struct mw_children *cs, unsigned group);
 
 /* -- spawn.c -- */
 
 struct mw_spawn {
     const char *worker_path;
     const struct mw_super_group *group;
+    const struct mw_spec *spec; /* of this process: the group's, or a trial's */
     unsigned group_index;
     unsigned slot;
     int life_fd; /* read end of the workers' life pipe */

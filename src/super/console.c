@@ -46,12 +46,20 @@ static const struct mw_super_group *group_of(const struct mw_console *c, const s
 /* A slot of which there is nothing to say. */
 static int is_spare(const struct mw_child *ch)
 {
-    return ch->pol.state == MW_POL_IDLE && !ch->pol.wanted;
+    return ch->pol->state == MW_POL_IDLE && !ch->pol->wanted;
 }
 
 static struct mw_str str(const char *s)
 {
     return (struct mw_str){s, strlen(s)};
+}
+
+/* Why its successor could not start, why it is to be replaced, or why it could not start itself. */
+static const char *what_it_says(const struct mw_child *ch)
+{
+    if (ch->failure[0])
+        return ch->failure;
+    return ch->cause[0] ? ch->cause : ch->why;
 }
 
 static void put_worker(struct mw_buf *b, const struct mw_console *c, const struct mw_child *ch)
@@ -61,16 +69,16 @@ static void put_worker(struct mw_buf *b, const struct mw_console *c, const struc
     struct mw_admin_worker w = {.slot = (uint16_t)ch->slot,
                                 .incarnation = ch->incarnation,
                                 .pid = ch->pid > 0 ? (uint32_t)ch->pid : 0,
-                                .state = str(mw_policy_state_name(ch->pol.state)),
+                                .state = str(mw_policy_state_name(ch->pol->state)),
                                 .age_ms = MW_ADMIN_NEVER,
                                 .due_ms = MW_ADMIN_NEVER,
-                                .fails = ch->pol.fails,
-                                .why = str(ch->why)};
+                                .fails = ch->pol->fails,
+                                .why = str(what_it_says(ch))};
 
     if (ch->pid > 0 && ch->started_ms)
         w.age_ms = now - ch->started_ms;
-    if (ch->pol.due != MW_NO_DEADLINE)
-        w.due_ms = ch->pol.due > now ? ch->pol.due - now : 0;
+    if (ch->pol->due != MW_NO_DEADLINE)
+        w.due_ms = ch->pol->due > now ? ch->pol->due - now : 0;
     if (ch->pid > 0 && mw_board_slot(group_of(c, ch)->board, ch->slot, &info) == 0) {
         w.claimed = info.claimed;
         w.busy = info.busy;
@@ -171,7 +179,7 @@ static void pass_pipe(struct mw_console *c, const struct mw_admin_ask *ask, int 
 
 /* -- orders -- */
 
-/* Those that are ready now; one that is not has new code, or is on its way out. */
+/* Those that serve, or are about to: one that starts may have read old code. */
 static void replace(struct mw_console *c, const struct mw_admin_ask *ask, int group,
                     struct reply *r)
 {
@@ -182,7 +190,8 @@ static void replace(struct mw_console *c, const struct mw_admin_ask *ask, int gr
 
     for (size_t i = c->cs->first[group]; i < c->cs->first[group + 1]; i++) {
         struct mw_child *ch = &c->cs->v[i];
-        if (ch->pol.state != MW_POL_READY || (ask->slot != MW_ADMIN_ALL && ask->slot != ch->slot) ||
+        int there = mw_policy_serves(ch->pol) || ch->pol->state == MW_POL_STARTING;
+        if (!there || (ask->slot != MW_ADMIN_ALL && ask->slot != ch->slot) ||
             (ask->incarnation && ask->incarnation != ch->incarnation))
             continue;
         refused = c->replace(c->ctx, ch, why);

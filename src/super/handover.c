@@ -23,7 +23,7 @@ static int serve(struct mw_child *ch, int fd)
 
 static int listening(const struct mw_child *ch)
 {
-    return ch->control >= 0 && (ch->pol.state == MW_POL_READY || ch->pol.state == MW_POL_DRAINING);
+    return ch->control >= 0 && (mw_policy_serves(ch->pol) || ch->pol->state == MW_POL_DRAINING);
 }
 
 void mw_handover_flush(struct mw_child *ch)
@@ -53,7 +53,7 @@ void mw_handover_drop(struct mw_child *ch)
 static enum mw_handover_result pass_on(struct mw_child *ch, int fd)
 {
     struct mw_handover *k = &ch->kept;
-    int waits = ch->pol.state == MW_POL_STARTING;
+    int waits = ch->pol->state == MW_POL_STARTING;
 
     if (!waits && !listening(ch))
         return MW_NOT_HANDED;

@@ -19,7 +19,6 @@
 
 #include "io.h"
 
-#define IDENTITY_ENV "MW_WORKER" /* "group slot incarnation", decimal; worker/main.c reads it */
 #define ABOVE 64 /* where descriptors are parked while the fixed ones are laid out */
 
 /* The specification as a file of its own, so that no worker can change what the next one reads. */
@@ -100,7 +99,7 @@ static void set_identity(const struct mw_ctl *who)
 {
     char text[64];
     snprintf(text, sizeof text, "%u %u %u", who->group, who->slot, who->incarnation);
-    setenv(IDENTITY_ENV, text, 1);
+    setenv(MW_WORKER_ENV, text, 1);
 }
 
 static void become_worker(const struct mw_spawn *s, int control, int spec_fd)
@@ -136,7 +135,7 @@ int mw_spawn(const struct mw_spawn *s, pid_t *pid_r, int *control_r)
 {
     int pair[2] = {-1, -1};
     int spec_fd = -1;
-    int rv = spec_file(s->group->spec, &spec_fd);
+    int rv = spec_file(s->spec, &spec_fd);
 
     if (rv)
         goto out;

@@ -3,7 +3,7 @@
  * encodes, the worker decodes; a new option is one row here and one field in spec.h.
  *
  * Layout: u32 magic, u32 number of rows, then per row a u64 (numbers) or a str (strings; "" is not
- * set), then str name, u32 npreload and per script: str script, str app_group, u8 explicit_group.
+ * set), then str name, u32 npreload and per script: str script, str app_group, str callable, u8 of PRELOAD_* bits.
  */
 #include "spec.h"
 
@@ -15,6 +15,8 @@
 #define YEAR_MS (INT64_C(366) * DAY_MS)
 #define SECS(s) ((s)*1000)
 #define ID_MAX (UINT32_MAX - 1) /* (uid_t)-1 means "no change" in system calls */
+
+enum { PRELOAD_EXPLICIT = 1, PRELOAD_MUST = 2 };
 
 #define AT(field) offsetof(struct mw_spec, field)
 
@@ -187,11 +189,14 @@ int mw_spec_encode(struct mw_buf *b, const struct mw_spec *s)
     mw_buf_cstr(b, s->name);
     mw_buf_u32(b, s->npreload);
     for (uint32_t i = 0; i < s->npreload; i++) {
-        if (has_nul(s->preload[i].script) || has_nul(s->preload[i].app_group))
+        if (has_nul(s->preload[i].script) || has_nul(s->preload[i].app_group) ||
+            has_nul(s->preload[i].callable))
             return MW_EINVAL;
         mw_buf_str(b, s->preload[i].script);
         mw_buf_str(b, s->preload[i].app_group);
-        mw_buf_u8(b, s->preload[i].explicit_group != 0);
+        mw_buf_str(b, s->preload[i].callable);
+        mw_buf_u8(b, (uint8_t)((s->preload[i].explicit_group ? PRELOAD_EXPLICIT : 0) |
+                               (s->preload[i].must ? PRELOAD_MUST : 0)));
     }
     if (b->err)
         return b->err;
@@ -244,10 +249,12 @@ static int decode_preload(struct mw_spec *out, struct mw_cur *c)
         struct mw_preload *pl = &out->preload[i];
         pl->script = mw_cur_str(c);
         pl->app_group = mw_cur_str(c);
-        uint8_t flag = mw_cur_u8(c);
-        if (c->err || flag > 1)
+        pl->callable = mw_cur_str(c);
+        uint8_t bits = mw_cur_u8(c);
+        if (c->err || bits > (PRELOAD_EXPLICIT | PRELOAD_MUST))
             return MW_EPROTO;
-        pl->explicit_group = flag;
+        pl->explicit_group = (bits & PRELOAD_EXPLICIT) != 0;
+        pl->must = (bits & PRELOAD_MUST) != 0;
     }
     return 0;
 }

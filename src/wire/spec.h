@@ -17,6 +17,8 @@ struct mw_preload {
     struct mw_str script;
     struct mw_str app_group;
     int explicit_group;
+    struct mw_str callable; /* it must have one of that name; "": not looked at */
+    int must; /* without it the worker is not ready: it would replace one that has it */
 };
 
 struct mw_spec {

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "asks.h"
 #include "board.h"
 #include "clock.h"
 #include "ctl.h"
@@ -33,7 +34,6 @@
 #include "stderr_log.h"
 #include "variables.h"
 
-#define IDENTITY_ENV "MW_WORKER" /* "group slot incarnation", decimal; super/spawn.c sets it */
 #define SOCKET_TIMEOUT_MS 300000 /* if the specification leaves it to httpd, whose own is shorter */
 #define LEAVE_CHECK_MS 20        /* how often a draining worker looks whether it may leave */
 #define CLAIM_LINGER_MS 500      /* how long a claim without any connection keeps it from leaving */
@@ -48,8 +48,6 @@ static volatile sig_atomic_t signal_fd = -1;
 static volatile sig_atomic_t leaving;
 static volatile sig_atomic_t owner;
 static const struct mw_py_runtime *volatile dumper;
-
-enum recycle { RECYCLE_NO, RECYCLE_BUSY, RECYCLE_ASKED /* recycle_why may be read */ };
 
 struct worker {
     unsigned group, slot;
@@ -66,29 +64,38 @@ struct worker {
     int control; /* -1: closed */
     int life;    /* -1: at its end */
 
+    unsigned missing; /* scripts that could not be preloaded */
+    struct mw_asks asks;
+    const char *asked; /* MW_PY_STOP_*, why it last asked to be replaced; NULL: it did not */
+
     uint64_t drain_since; /* 0: serves */
     uint64_t drain_until;
     const char *reason; /* MW_PY_STOP_*; set with drain_since */
-    int recycle;        /* atomic; enum recycle */
-    char recycle_why[MW_CTL_TEXT_MAX + 1];
 };
 
 typedef int step_fn(struct worker *w, char *why, size_t cap);
 
 /* -- talking to the supervisor -- */
 
-static int tell(struct worker *w, uint8_t type, const char *text)
+/* What type, text and script say, with this process's identity. */
+static int send_ctl(struct worker *w, const struct mw_ctl *what)
 {
     uint8_t msg[MW_CTL_MAX];
-    size_t len = strlen(text);
-    struct mw_ctl ctl = {.type = type,
-                         .group = (uint16_t)w->group,
-                         .slot = (uint16_t)w->slot,
-                         .incarnation = w->incarnation,
-                         .text = {text, len < MW_CTL_TEXT_MAX ? len : MW_CTL_TEXT_MAX}};
-    int n = mw_ctl_encode(msg, &ctl);
+    struct mw_ctl ctl = *what;
 
+    ctl.group = (uint16_t)w->group;
+    ctl.slot = (uint16_t)w->slot;
+    ctl.incarnation = w->incarnation;
+    int n = mw_ctl_encode(msg, &ctl);
     return n < 0 ? n : mw_io_send_msg(w->control, msg, (size_t)n, -1);
+}
+
+static int tell(struct worker *w, uint8_t type, const char *text)
+{
+    size_t n = strlen(text);
+    struct mw_ctl ctl = {.type = type, .text = {text, n < MW_CTL_TEXT_MAX ? n : MW_CTL_TEXT_MAX}};
+
+    return send_ctl(w, &ctl);
 }
 
 /* -- start-up, one function per step -- */
@@ -101,16 +108,16 @@ static int because(char *why, size_t cap, const char *what)
 
 static int read_identity(struct worker *w, char *why, size_t cap)
 {
-    const char *text = getenv(IDENTITY_ENV);
+    const char *text = getenv(MW_WORKER_ENV);
     int used = 0;
 
     if (!text || sscanf(text, "%u %u %u%n", &w->group, &w->slot, &w->incarnation, &used) != 3 ||
         text[used] != '\0') {
         snprintf(why, cap, "%s is not set: only the module's supervisor starts this program",
-                 IDENTITY_ENV);
+                 MW_WORKER_ENV);
         return MW_EINVAL;
     }
-    unsetenv(IDENTITY_ENV);
+    unsetenv(MW_WORKER_ENV);
     return 0;
 }
 
@@ -297,13 +304,20 @@ static int start_python(struct worker *w, char *why, size_t cap)
     return rv;
 }
 
-/* A script that fails is logged by the runtime, and again at each request for it; the others serve. */
+/* A script that fails is logged by the runtime, and again at each request for it; the others serve. But
+ * not where this process is to replace one that has it: that one serves better. */
 static int preload(struct worker *w, char *why, size_t cap)
 {
-    (void)why, (void)cap;
     for (uint32_t i = 0; i < w->spec.npreload; i++) {
         const struct mw_preload *p = &w->spec.preload[i];
-        (void)w->runtime->preload(p->script, p->app_group, p->explicit_group);
+        if (w->runtime->preload(p->script, p->app_group, p->explicit_group, p->callable) == 0)
+            continue;
+        if (p->must) {
+            snprintf(why, cap, "'%s' cannot be imported, the log has the reason above",
+                     p->script.p);
+            return MW_ENOENT;
+        }
+        w->missing++;
     }
     return 0;
 }
@@ -355,16 +369,11 @@ static void wake_main(void)
     (void)!write(signal_fd, &byte, 1);
 }
 
-static void recycle(void *ctx, const char *why)
+static void recycle(void *ctx, const char *why, const char *reason, const struct mw_req *changed)
 {
     struct worker *w = ctx;
-    int expected = RECYCLE_NO;
 
-    if (!__atomic_compare_exchange_n(&w->recycle, &expected, RECYCLE_BUSY, 0, __ATOMIC_ACQUIRE,
-                                     __ATOMIC_RELAXED))
-        return;
-    snprintf(w->recycle_why, sizeof w->recycle_why, "%s", why);
-    __atomic_store_n(&w->recycle, RECYCLE_ASKED, __ATOMIC_RELEASE);
+    mw_asks_put(&w->asks, why, reason, changed);
     wake_main();
 }
 
@@ -388,7 +397,12 @@ static int start_threads(struct worker *w, char *why, size_t cap)
 
 static int report_ready(struct worker *w, char *why, size_t cap)
 {
-    int rv = tell(w, MW_CTL_READY, "");
+    char text[64] = "";
+
+    if (w->missing)
+        snprintf(text, sizeof text, "%u of %u scripts could not be imported", w->missing,
+                 w->spec.npreload);
+    int rv = tell(w, MW_CTL_READY, text);
     if (rv)
         snprintf(why, cap, "the supervisor does not listen: %s", mw_err_text(rv));
     return rv;
@@ -465,14 +479,46 @@ static void drain_alone(struct worker *w)
     drain(w, w->spec.graceful_timeout_ms, MW_PY_STOP_SIGNAL);
 }
 
-/* By this process's own decision: the supervisor is to put another one in its place. */
+/* By this process's own decision, which cannot wait for a successor: another one is to be put in its
+ * place. */
 static void drain_and_tell(struct worker *w, const char *why, int64_t limit_ms, const char *reason)
 {
     if (w->drain_since)
         return;
     if (w->control >= 0)
-        (void)!tell(w, MW_CTL_RECYCLE, why);
+        (void)!tell(w, MW_CTL_LEAVING, why);
     drain(w, limit_ms, reason);
+}
+
+/* Pass on what has been asked for; what the supervisor cannot take now stays. */
+static void tell_asks(struct worker *w)
+{
+    struct mw_ask *k;
+
+    while ((k = mw_asks_peek(&w->asks))) {
+        if (!w->drain_since && w->control >= 0 && send_ctl(w, &k->ctl) == MW_EAGAIN)
+            return;
+        w->asked = k->reason;
+        mw_asks_drop(&w->asks);
+    }
+}
+
+/* The supervisor wants it to leave. */
+static void drain_as_told(struct worker *w)
+{
+    const char *reason = w->asked ? w->asked : MW_PY_STOP_GRACEFUL;
+    int64_t ms = w->spec.graceful_timeout_ms;
+
+    if (strcmp(reason, MW_PY_STOP_EVICTION) == 0)
+        ms = w->spec.eviction_timeout_ms;
+    drain(w, ms, reason);
+}
+
+static int drains_on_board(const struct worker *w)
+{
+    struct mw_slot_info info;
+
+    return mw_board_slot(w->board, w->slot, &info) == 0 && info.state == MW_SLOT_DRAINING;
 }
 
 static void serve(struct worker *w, int fd)
@@ -514,7 +560,7 @@ static int read_control(struct worker *w)
             serve(w, fd);
             fd = -1;
         } else if (ctl.type == MW_CTL_DRAIN) {
-            drain(w, w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
+            drain_as_told(w);
         } else if (ctl.type == MW_CTL_REPORT && fd >= 0) {
             mw_report_requests(&w->report, fd);
             fd = -1;
@@ -527,14 +573,16 @@ static int read_control(struct worker *w)
     return 1;
 }
 
+/* From an operator; or from the supervisor, whose message did not get through, after it has told the
+ * board. */
 static void on_sigusr1(struct worker *w)
 {
-    int64_t eviction_ms = w->spec.eviction_timeout_ms;
-
-    if (eviction_ms > 0)
-        drain_and_tell(w, "it got SIGUSR1", eviction_ms, MW_PY_STOP_EVICTION);
+    if (drains_on_board(w))
+        drain_as_told(w);
     else
-        drain_and_tell(w, "it got SIGUSR1", w->spec.graceful_timeout_ms, MW_PY_STOP_GRACEFUL);
+        mw_asks_put(&w->asks, "it got SIGUSR1",
+                    w->spec.eviction_timeout_ms > 0 ? MW_PY_STOP_EVICTION : MW_PY_STOP_GRACEFUL,
+                    NULL);
 }
 
 static void take_signal(struct worker *w, int sig)
@@ -550,8 +598,7 @@ static void take_signal(struct worker *w, int sig)
         on_sigusr1(w);
         break;
     case SIGXCPU:
-        drain_and_tell(w, "it has used up its cpu-time-limit", w->spec.graceful_timeout_ms,
-                       MW_PY_STOP_CPU);
+        mw_asks_put(&w->asks, "it has used up its cpu-time-limit", MW_PY_STOP_CPU, NULL);
         break;
     default:
         drain_and_tell(w, "it was told to end by a signal", w->spec.shutdown_timeout_ms,
@@ -566,8 +613,7 @@ static void read_signals(struct worker *w)
 
     for (ssize_t i = 0; i < n; i++)
         take_signal(w, bytes[i]);
-    if (__atomic_load_n(&w->recycle, __ATOMIC_ACQUIRE) == RECYCLE_ASKED)
-        drain_and_tell(w, w->recycle_why, w->spec.graceful_timeout_ms, MW_PY_STOP_RELOAD);
+    tell_asks(w);
 }
 
 /* A claim on this worker is a request that is on its way. Without any connection it is one whose owner
@@ -595,11 +641,15 @@ static void work(struct worker *w)
     while (!w->drain_since || !may_leave(w)) {
         pf[0] = (struct pollfd){.fd = w->signal_r, .events = POLLIN};
         pf[1] = (struct pollfd){.fd = w->control, .events = POLLIN};
+        if (mw_asks_peek(&w->asks))
+            pf[1].events |= POLLOUT;
         pf[2] = (struct pollfd){.fd = w->life, .events = POLLIN};
         if (poll(pf, 3, w->drain_since ? LEAVE_CHECK_MS : -1) <= 0)
             continue;
         if (pf[0].revents)
             read_signals(w);
+        if (pf[1].revents & POLLOUT)
+            tell_asks(w);
         for (int i = 0; pf[1].revents && i < MESSAGES_AT_ONCE && w->control >= 0; i++) {
             if (!read_control(w))
                 break;
@@ -623,7 +673,8 @@ static void leave(struct worker *w)
 
 int main(void)
 {
-    struct worker w = {.signal_r = -1, .control = -1, .life = -1};
+    struct worker w = {
+        .signal_r = -1, .control = -1, .life = -1, .asks.lock = PTHREAD_MUTEX_INITIALIZER};
 
     signal(SIGPIPE, SIG_IGN);
     if (start_up(&w))

@@ -11,15 +11,16 @@
 
 #define WHY_MAX 400
 
-static void reload(struct mw_pool *p, struct mw_chan_sock *cs)
+/* A script that has changed is for the next process: it may not even be complete yet, or be broken. This
+ * request gets the answer of the code that is loaded. */
+static void look_for_change(struct mw_pool *p, const struct mw_req *req)
 {
     char why[WHY_MAX];
 
-    /* First the board, so that the next claim is not for this process again. */
-    mw_board_draining(p->cfg.board, p->cfg.slot);
-    snprintf(why, sizeof why, "script changed: %.*s", WHY_MAX - 32, cs->req.script.p);
-    p->cfg.recycle(p->cfg.ctx, why);
-    mw_chan_end(&cs->chan, MW_END_RELOAD);
+    if (!(req->flags & MW_REQ_RELOAD) || !p->cfg.runtime->changed(req))
+        return;
+    snprintf(why, sizeof why, "script changed: %.*s", WHY_MAX - 32, req->script.p);
+    p->cfg.recycle(p->cfg.ctx, why, MW_PY_STOP_RELOAD, req);
 }
 
 static void serve_request(struct mw_pool *p, unsigned thread, struct mw_chan_sock *cs)
@@ -28,10 +29,8 @@ static void serve_request(struct mw_pool *p, unsigned thread, struct mw_chan_soc
 
     __atomic_add_fetch(&p->running, 1, __ATOMIC_RELAXED);
     mw_running_begin(&p->at, thread, &cs->req);
-    if (cs->req.flags & MW_REQ_RELOAD && rt->stale(&cs->req))
-        reload(p, cs);
-    else
-        rt->serve(&cs->chan);
+    look_for_change(p, &cs->req);
+    rt->serve(&cs->chan);
     mw_chan_end(&cs->chan, MW_END_FAILED); /* no effect if it was ended, as it must have been */
     mw_running_end(&p->at, thread);
     __atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED);

@@ -15,8 +15,9 @@ struct mw_pool_config {
     unsigned slot;
     unsigned threads;
     size_t stack_size; /* bytes; 0: the platform's */
-    /* A request came for a script that has changed: replace this process. Any thread, more than once. */
-    void (*recycle)(void *ctx, const char *why);
+    /* Ask for a successor; this process serves until it is told to leave. Any thread, any number of
+     * times. `reason` is a MW_PY_STOP_*; `changed`, if not NULL, the request whose script changed. */
+    void (*recycle)(void *ctx, const char *why, const char *reason, const struct mw_req *changed);
     void *ctx;
 };
 

@@ -4,6 +4,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -28,7 +29,7 @@
 /* What start was told; one per process, as a runtime is. */
 static struct {
     char flags[256];
-    char script[1024]; /* the one that stale watches: the first that was served */
+    char script[1024]; /* the one that changed watches: the first that was served */
     struct timespec mtime;
     pthread_mutex_t lock;
     void (*log)(void *ctx, int level, const char *line, size_t n);
@@ -484,13 +485,32 @@ static int fake_start(const struct mw_py_config *cfg, char *why, size_t cap)
     return 0;
 }
 
-static int fake_preload(struct mw_str script, struct mw_str app_group, int explicit_group)
+/* A script whose text begins with "broken" cannot be imported. */
+static int is_broken_script(const char *path)
 {
+    char text[7] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return 0;
+    int broken = read(fd, text, 6) == 6 && strcmp(text, "broken") == 0;
+    close(fd);
+    return broken;
+}
+
+static int fake_preload(struct mw_str script, struct mw_str app_group, int explicit_group,
+                        struct mw_str callable)
+{
+    (void)callable;
     char line[256];
-    int n = snprintf(line, sizeof line, "preloaded %s in '%s'%s", script.p, app_group.p,
+    int broken = is_broken_script(script.p);
+    int n = snprintf(line, sizeof line, "%s %s in '%s'%s",
+                     broken ? "could not import" : "preloaded", script.p, app_group.p,
                      explicit_group ? " as configured" : "");
     fake.log(NULL, MW_LOG_ERR, line, (size_t)n);
-    return 0;
+    if (flag("preload-hangs") && strstr(script.p, "hangs"))
+        hang();
+    return broken ? MW_EIO : 0;
 }
 
 static int mtime_of(const char *path, struct timespec *out)
@@ -502,18 +522,21 @@ static int mtime_of(const char *path, struct timespec *out)
     return 0;
 }
 
-static int fake_stale(const struct mw_req *req)
+/* Each state of the file once. */
+static int fake_changed(const struct mw_req *req)
 {
     struct timespec now = {0};
-    int stale = 0;
+    int changed = 0;
 
     pthread_mutex_lock(&fake.lock);
     if (!fake.script[0] && mtime_of(req->script.p, &fake.mtime) == 0)
         snprintf(fake.script, sizeof fake.script, "%s", req->script.p);
     else if (mtime_of(fake.script, &now) == 0)
-        stale = now.tv_sec != fake.mtime.tv_sec || now.tv_nsec != fake.mtime.tv_nsec;
+        changed = now.tv_sec != fake.mtime.tv_sec || now.tv_nsec != fake.mtime.tv_nsec;
+    if (changed)
+        fake.mtime = now;
     pthread_mutex_unlock(&fake.lock);
-    return stale;
+    return changed;
 }
 
 static enum mw_end fake_serve(struct mw_chan *c)
@@ -566,7 +589,7 @@ const struct mw_py_runtime mw_py_runtime = {
     .version = "0.0",
     .start = fake_start,
     .preload = fake_preload,
-    .stale = fake_stale,
+    .changed = fake_changed,
     .serve = fake_serve,
     .stop = fake_stop,
     .signalled = fake_signalled,

@@ -19,48 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "clock.h"
 #include "ctl.h"
 #include "io.h"
 #include "rig.h"
-
-static const char *fake(void)
-{
-    static char path[1024];
-    snprintf(path, sizeof path, "%s/tests/daemon/fake_runtime.so", rig_env("MW_BUILD"));
-    return path;
-}
-
-static void expect(const struct answer *a, int end, const char *body)
-{
-    assert_int_equal(a->end, end);
-    if (!body)
-        return;
-    assert_non_null(a->body);
-    assert_string_equal(a->body, body);
-}
-
-static void expect_hello(struct rig *r)
-{
-    struct answer a;
-
-    rig_ask_patiently(r, &(struct ask){.callable = "hello"}, &a);
-    if (a.end != MW_END_COMPLETE)
-        fail_msg("no answer (end %d):\n%s", a.end, rig_log(r));
-    expect(&a, MW_END_COMPLETE, "hello");
-    answer_fini(&a);
-}
-
-static pid_t ask_pid(struct rig *r, unsigned flags, const char *script)
-{
-    struct answer a;
-
-    rig_ask_patiently(r, &(struct ask){.callable = "pid", .flags = flags, .script = script}, &a);
-    expect(&a, MW_END_COMPLETE, NULL);
-    pid_t pid = (pid_t)strtol(a.body, NULL, 10);
-    answer_fini(&a);
-    return pid;
-}
 
 /* -- requests -- */
 
@@ -342,35 +305,6 @@ static void test_daemon_09_ends_say_what_was_wrong(void **state)
     rig_stop(&r);
 }
 
-struct asker {
-    struct rig *r;
-    struct ask ask;
-    int n;           /* requests; 0: until stop */
-    const int *stop; /* atomic */
-    int good, lost;
-    pthread_t id;
-};
-
-static void *ask_often(void *arg)
-{
-    struct asker *k = arg;
-
-    for (int i = 0; k->n ? i < k->n : !__atomic_load_n(k->stop, __ATOMIC_RELAXED); i++) {
-        struct answer a;
-        rig_ask_patiently(k->r, &k->ask, &a);
-        k->good += a.end == MW_END_COMPLETE;
-        k->lost += a.end != MW_END_COMPLETE;
-        answer_fini(&a);
-    }
-    return NULL;
-}
-
-static void start_asker(struct asker *k, struct rig *r, const char *what, const char *query, int n)
-{
-    *k = (struct asker){.r = r, .ask = {.callable = what, .query = query}, .n = n};
-    assert_int_equal(pthread_create(&k->id, NULL, ask_often, k), 0);
-}
-
 static void test_daemon_10_threads_work_at_the_same_time(void **state)
 {
     struct asker k[4];
@@ -467,8 +401,8 @@ static void test_daemon_22_a_start_that_hangs_is_ended(void **state)
 static void test_daemon_23_preloads_come_before_ready(void **state)
 {
     static struct mw_preload preload[] = {
-        {{"/srv/a.wsgi", 11}, {"", 0}, 0},
-        {{"/srv/b.wsgi", 11}, {"blue", 4}, 1},
+        {{"/srv/a.wsgi", 11}, {"", 0}, 0, 0},
+        {{"/srv/b.wsgi", 11}, {"blue", 4}, 1, 0},
     };
     struct rig r;
 
@@ -751,114 +685,6 @@ static void test_daemon_43_under_load_only_the_killed_lose_requests(void **state
     }
     assert_true(lost <= 3 * 2); /* at most what the killed threads had */
     rig_wait_count(&r, MW_SLOT_READY, 2, 10000);
-    rig_stop(&r);
-}
-
-/* -- replacement -- */
-
-static void script_of(const struct rig *r, char *path, size_t cap)
-{
-    snprintf(path, cap, "%s/app.wsgi", r->dir);
-}
-
-static void touch(const char *path)
-{
-    struct timespec t[2];
-
-    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-    assert_true(fd >= 0);
-    clock_gettime(CLOCK_REALTIME, &t[0]);
-    t[1] = t[0];
-    assert_int_equal(futimens(fd, t), 0);
-    close(fd);
-}
-
-static void test_daemon_50_a_changed_script_replaces_the_process(void **state)
-{
-    struct asker k;
-    char script[256];
-    struct rig r;
-
-    (void)state;
-    rig_init(&r, fake());
-    rig_start_ready(&r);
-    script_of(&r, script, sizeof script);
-    touch(script);
-    pid_t first = ask_pid(&r, MW_REQ_RELOAD, script);
-    assert_int_equal(ask_pid(&r, MW_REQ_RELOAD, script), first);
-    poll(NULL, 0, 1100); /* a place is not replaced more often than once per second */
-    start_asker(&k, &r, "sleep", "1500", 1);
-    poll(NULL, 0, 200);
-    touch(script);
-    uint64_t start = mw_clock_ms();
-    pid_t second = ask_pid(&r, MW_REQ_RELOAD, script);
-    assert_int_not_equal(second, first);
-    /* The new one did not wait for the old one's request, and that was not cut. */
-    assert_true(mw_clock_ms() - start < (uint64_t)(1000 * rig_slow()));
-    assert_int_equal(rig_count(&r, MW_SLOT_DRAINING), 1);
-    pthread_join(k.id, NULL);
-    assert_int_equal(k.good, 1);
-    rig_wait_count(&r, MW_SLOT_DRAINING, 0, 5000);
-    assert_int_equal(rig_count(&r, MW_SLOT_READY), 1);
-    assert_true(rig_logged(&r, "is replaced: script changed: "));
-    assert_true(rig_logged(&r, "exited with status 0, as it was told to"));
-    rig_stop(&r);
-}
-
-static void test_daemon_51_no_request_is_lost_in_replacements(void **state)
-{
-    struct asker k[4];
-    char script[256];
-    struct rig r;
-    int stop = 0;
-
-    (void)state;
-    rig_init(&r, fake());
-    r.spec[0].processes = 2;
-    rig_start_ready(&r);
-    script_of(&r, script, sizeof script);
-    touch(script);
-    for (int i = 0; i < 4; i++) {
-        k[i] = (struct asker){
-            .r = &r,
-            .ask = {.callable = "hello", .script = script, .flags = MW_REQ_RELOAD},
-            .stop = &stop};
-        assert_int_equal(pthread_create(&k[i].id, NULL, ask_often, &k[i]), 0);
-    }
-    for (int i = 0; i < 3; i++) {
-        rig_wait_count(&r, MW_SLOT_READY, 2, 10000);
-        poll(NULL, 0, 50);
-        touch(script);
-        rig_wait_times(&r, "script changed", (unsigned)i + 1, 10000);
-    }
-    rig_wait_count(&r, MW_SLOT_READY, 2, 10000);
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    for (int i = 0; i < 4; i++) {
-        pthread_join(k[i].id, NULL);
-        assert_true(k[i].good > 0);
-        assert_int_equal(k[i].lost, 0);
-    }
-    rig_stop(&r);
-}
-
-static void test_daemon_52_a_signal_to_a_worker_replaces_it(void **state)
-{
-    static const int signals[] = {SIGUSR1, SIGTERM, SIGINT};
-    struct rig r;
-
-    (void)state;
-    rig_init(&r, fake());
-    rig_start_ready(&r);
-    for (size_t i = 0; i < MW_ARRAY_LEN(signals); i++) {
-        pid_t pid = ask_pid(&r, 0, NULL);
-        kill(pid, signals[i]);
-        uint64_t start = mw_clock_ms();
-        while (ask_pid(&r, 0, NULL) == pid)
-            assert_true(mw_clock_ms() - start < (uint64_t)(5000 * rig_slow()));
-        rig_wait_count(&r, MW_SLOT_DRAINING, 0, 5000);
-    }
-    assert_int_equal(rig_log_times(&r, "WSGI0566"), 3);
-    assert_int_equal(rig_log_times(&r, "WSGI0563"), 0);
     rig_stop(&r);
 }
 
@@ -1546,9 +1372,6 @@ int main(void)
         T(test_daemon_41_deaths_are_decoded),
         T(test_daemon_42_crashing_again_and_again_is_slowed_down),
         T(test_daemon_43_under_load_only_the_killed_lose_requests),
-        T(test_daemon_50_a_changed_script_replaces_the_process),
-        T(test_daemon_51_no_request_is_lost_in_replacements),
-        T(test_daemon_52_a_signal_to_a_worker_replaces_it),
         T(test_daemon_53_a_request_over_graceful_timeout_is_cut),
         T(test_daemon_54_a_worker_that_hangs_in_its_end_dumps_and_goes),
         T(test_daemon_60_bad_handovers_close_their_own_connection),

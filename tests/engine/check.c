@@ -108,13 +108,13 @@ enum mw_end serve_script(struct chan_mem *m, const char *path, unsigned flags)
     return rig_runtime()->serve(&m->chan);
 }
 
-int is_stale(const char *path)
+int has_changed(const char *path)
 {
     struct chan_mem m;
 
     rig_request(&m, path, "application");
     chan_mem_open(&m);
-    int rv = rig_runtime()->stale(&m.req);
+    int rv = rig_runtime()->changed(&m.req);
     chan_mem_fini(&m);
     return rv;
 }

@@ -102,6 +102,6 @@ void touch(const char *path, long second);
 
 enum mw_end serve_script(struct chan_mem *m, const char *path, unsigned flags);
 void check_script(const char *path, unsigned flags, const char *expected);
-int is_stale(const char *path);
+int has_changed(const char *path);
 
 #endif

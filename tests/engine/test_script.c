@@ -23,17 +23,22 @@ static void test_script_01_reload_when_it_changed(void **state)
 
     make_script(f->path, sizeof f->path, f->dir, ANSWER("one"));
     touch(f->path, 1000000);
-    assert_int_equal(is_stale(f->path), 0); /* not loaded yet */
+    assert_int_equal(has_changed(f->path), 0); /* not loaded yet */
     check_script(f->path, MW_REQ_RELOAD, "one1");
-    assert_int_equal(is_stale(f->path), 0);
+    assert_int_equal(has_changed(f->path), 0);
     check_script(f->path, MW_REQ_RELOAD, "one1");
     touch(f->path, 2000000);
-    assert_int_equal(is_stale(f->path), 1);
-    check_script(f->path, 0, "one1"); /* nobody asked */
+    assert_int_equal(has_changed(f->path), 1);
+    check_script(f->path, 0, "one1");          /* nobody asked */
+    assert_int_equal(has_changed(f->path), 0); /* it was told once */
+    touch(f->path, 2000001);
+    assert_int_equal(has_changed(f->path), 1); /* again another one */
+    touch(f->path, 1000000);
+    assert_int_equal(has_changed(f->path), 0); /* as it was loaded */
     make_script(f->path, sizeof f->path, f->dir, ANSWER("two"));
     touch(f->path, 500000);                       /* older is different, too */
     check_script(f->path, MW_REQ_RELOAD, "two1"); /* a new module: N starts again */
-    assert_int_equal(is_stale(f->path), 0);
+    assert_int_equal(has_changed(f->path), 0);
     make_script(f->path, sizeof f->path, f->dir, ANSWER("other"));
     touch(f->path, 500000); /* same time, another size */
     check_script(f->path, MW_REQ_RELOAD, "other1");
@@ -66,7 +71,7 @@ static void test_script_03_gone_script_goes_on_serving(void **state)
     make_script(f->path, sizeof f->path, f->dir, ANSWER("kept"));
     check_script(f->path, MW_REQ_RELOAD, "kept1");
     unlink(f->path);
-    assert_int_equal(is_stale(f->path), 0);
+    assert_int_equal(has_changed(f->path), 0);
     check_script(f->path, MW_REQ_RELOAD, "kept1");
 }
 
@@ -192,17 +197,23 @@ static void test_script_09_preload(void **state)
     make_script(f->path, sizeof f->path, f->dir, "print('preloading')\n" ANSWER("x"));
     struct mw_str path = {f->path, strlen(f->path)};
     rig_log_clear();
-    assert_int_equal(py->preload(path, MW_STR(""), 1), 0);
+    assert_int_equal(py->preload(path, MW_STR(""), 1, MW_STR("")), 0);
     assert_string_equal(rig_log(), "3 preloading\n");
     check_script(f->path, MW_REQ_RELOAD, "x1");
     assert_string_equal(rig_log(), "3 preloading\n");
-    assert_int_equal(py->preload(MW_STR("/no/such/script.py"), MW_STR(""), 1), MW_ENOENT);
+    assert_int_equal(py->preload(MW_STR("/no/such/script.py"), MW_STR(""), 1, MW_STR("")),
+                     MW_ENOENT);
     assert_has(rig_log(), "WSGI0135");
     make_script(f->path, sizeof f->path, f->dir, "1/0\n");
     path = (struct mw_str){f->path, strlen(f->path)};
-    assert_int_equal(py->preload(path, MW_STR("elsewhere"), 1), MW_EIO);
+    assert_int_equal(py->preload(path, MW_STR("elsewhere"), 1, MW_STR("")), MW_EIO);
     assert_has(rig_log(), "WSGI0109: ZeroDivisionError");
     assert_has(rig_log(), "in interpreter 'elsewhere'");
+    make_script(f->path, sizeof f->path, f->dir, "other = 1\n");
+    path = (struct mw_str){f->path, strlen(f->path)};
+    assert_int_equal(py->preload(path, MW_STR("elsewhere"), 1, MW_STR("")), 0);
+    assert_int_equal(py->preload(path, MW_STR("elsewhere"), 1, MW_STR("application")), MW_EIO);
+    assert_has(rig_log(), "has no callable 'application'");
 }
 
 #define ASKING                                    \
@@ -267,14 +278,14 @@ static uint64_t stamp_of(const char *path)
                         st.st_size, st.st_ino, st.st_dev);
 }
 
-static int is_stale_for(const char *path, uint64_t stamp)
+static int has_changed_for(const char *path, uint64_t stamp)
 {
     struct chan_mem m;
 
     rig_request(&m, path, "application");
     m.head.script_stamp = stamp;
     chan_mem_open(&m);
-    int rv = rig_runtime()->stale(&m.req);
+    int rv = rig_runtime()->changed(&m.req);
     chan_mem_fini(&m);
     return rv;
 }
@@ -288,16 +299,16 @@ static void test_script_11_what_httpd_saw_spares_a_look(void **state)
     make_script(f->path, sizeof f->path, f->dir, ANSWER("one"));
     touch(f->path, 1000000);
     uint64_t loaded = stamp_of(f->path);
-    assert_int_equal(is_stale_for(f->path, loaded), 0); /* not loaded yet */
+    assert_int_equal(has_changed_for(f->path, loaded), 0); /* not loaded yet */
     check_script(f->path, MW_REQ_RELOAD, "one1");
     touch(f->path, 2000000);
-    assert_int_equal(is_stale_for(f->path, loaded), 0); /* did not look */
-    assert_int_equal(is_stale_for(f->path, 0), 1);
-    assert_int_equal(is_stale_for(f->path, stamp_of(f->path)), 1);
-    check_script(f->path, MW_REQ_RELOAD, "one1");       /* again, N starts anew */
-    assert_int_equal(is_stale_for(f->path, loaded), 0); /* looked, and it is the same */
+    assert_int_equal(has_changed_for(f->path, loaded), 0); /* did not look */
+    assert_int_equal(has_changed_for(f->path, stamp_of(f->path)), 1);
+    assert_int_equal(has_changed_for(f->path, 0), 0);      /* it was told */
+    check_script(f->path, MW_REQ_RELOAD, "one1");          /* again, N starts anew */
+    assert_int_equal(has_changed_for(f->path, loaded), 0); /* looked, and it is the same */
     unlink(f->path);
-    assert_int_equal(is_stale_for(f->path, loaded), 0);
+    assert_int_equal(has_changed_for(f->path, loaded), 0);
 }
 
 /* reload_required() is asked although the file is the same. */
@@ -308,7 +319,7 @@ static void test_script_12_scripts_that_are_asked_are_asked_always(void **state)
     make_script(f->path, sizeof f->path, f->dir, ASKING);
     assert_string_not_equal(answer_for(f->path, MW_REQ_RELOAD, "/same"), "");
     rig_log_clear();
-    assert_int_equal(is_stale_for(f->path, stamp_of(f->path)), 0);
+    assert_int_equal(has_changed_for(f->path, stamp_of(f->path)), 0);
     assert_has(rig_log(), "3 asked about ");
 }
 

@@ -418,7 +418,8 @@ IN_CHILD(test_daemon_02_preload_names_main)
     const char *script = rig_app("ask.py");
 
     start_well(&cfg);
-    EXPECT(rig_runtime()->preload((struct mw_str){script, strlen(script)}, MW_STR("site"), 0) == 0);
+    EXPECT(rig_runtime()->preload((struct mw_str){script, strlen(script)}, MW_STR("site"), 0,
+                                  MW_STR("")) == 0);
     ask("", 1, "setattr(__import__('sys'), 'mark', 'main')");
     EXPECT_IS(ask("site", 0, "getattr(__import__('sys'), 'mark', 'sub')"), "'main'");
 }
@@ -440,7 +441,7 @@ IN_CHILD(test_daemon_03_serve_does_not_reload)
         rig_request(&m, path, "application");
         m.head.flags |= MW_REQ_RELOAD;
         chan_mem_open(&m);
-        EXPECT(rig_runtime()->stale(&m.req) == (i > 0));
+        EXPECT(rig_runtime()->changed(&m.req) == (i > 0));
         EXPECT(rig_runtime()->serve(&m.chan) == MW_END_COMPLETE);
         EXPECT_IS(chan_mem_text(&m.body), "a");
         chan_mem_fini(&m);
@@ -641,8 +642,8 @@ IN_CHILD(test_interp_01_failure_leaves_the_others_alone)
         EXPECT_IS(ask("", 1, "40 + 2"), "42");
     }
     const char *script = rig_app("output.py");
-    EXPECT(rig_runtime()->preload((struct mw_str){script, strlen(script)}, MW_STR("sub"), 1) ==
-           MW_EIO);
+    EXPECT(rig_runtime()->preload((struct mw_str){script, strlen(script)}, MW_STR("sub"), 1,
+                                  MW_STR("")) == MW_EIO);
     EXPECT_HAS(rig_log(), "3 WSGI0102: interpreter 'sub' cannot be made: ");
 }
 

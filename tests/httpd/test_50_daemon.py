@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Notes, apps_config
 from harness import client, procs, server, wait
+from harness.load import Load
 
 root_only = pytest.mark.skipif(not server.ROOT, reason="only root can become somebody else")
 
@@ -442,13 +443,14 @@ def test_daemon_22_a_touched_script_replaces_the_process_and_no_request_fails(ow
     httpd.assert_zombie_free()
 
 
-def test_daemon_23_after_a_touch_no_answer_is_old(own_httpd):
+def test_daemon_23_old_code_answers_until_the_new_is_ready_and_never_again(own_httpd):
     httpd = own_httpd(**one_group("processes=1 threads=2"))
     path = httpd.path("apps", "reload", "wsgi.py")
     names = ["one", "two", "three", "four"]
     for old, new in zip(names, names[1:]):
         assert httpd.fetch("/reload").text.startswith(old)
         rewrite(path, f'"{old}"', f'"{new}"')
+        wait.until(lambda: httpd.fetch("/reload").text.startswith(new), 10, f"the code of {new}")
         for _ in range(3):
             assert httpd.fetch("/reload").text.startswith(new)
 
@@ -473,9 +475,28 @@ def test_daemon_25_a_post_over_a_touch_keeps_its_body(own_httpd):
     assert httpd.fetch("/echo", method="POST", body=body).body == body
 
 
-def test_daemon_26_a_script_that_broke_is_500_until_it_is_mended(own_httpd, mode):
-    args = one_group("processes=1 threads=2") if mode == "daemon" else dict(vhosts={"a": apps_config()})
-    httpd = own_httpd(**args)
+def test_daemon_26_a_script_that_broke_is_not_served_until_it_is_mended(own_httpd):
+    """The old process goes on with the old code, and the log says so once."""
+    httpd = own_httpd(**one_group("processes=1 threads=3"))
+    old = ready(httpd, 1)
+    path = httpd.path("apps", "reload", "wsgi.py")
+    httpd.log.allow("WSGI0740", "WSGI0105", r"\^", traceback=True)
+    with Load(httpd, path="/reload", body=None) as load:
+        load.more(50)
+        rewrite(path, 'VERSION = "one"', 'VERSION = ="one"')
+        httpd.log.wait("SyntaxError")
+        line = httpd.log.wait("WSGI0740")
+        assert path in line.text and "serves on" in line.text and line.level == "error"
+        load.more(50)
+        assert httpd.fetch("/reload").text.startswith("one") and set(httpd.workers()) >= old
+        rewrite(path, 'VERSION = ="one"', 'VERSION = "mended"')
+        wait.until(lambda: httpd.fetch("/reload").text.startswith("mended"), 10, "mended script")
+        load.more(50)
+    assert not load.failures, load.failures[0]
+
+
+def test_daemon_26_a_script_that_broke_is_500_in_embedded_mode_until_it_is_mended(own_httpd):
+    httpd = own_httpd(vhosts={"a": apps_config()})
     path = httpd.path("apps", "reload", "wsgi.py")
     assert httpd.fetch("/reload").status == 200
     httpd.log.allow("WSGI", r"\^", traceback=True)

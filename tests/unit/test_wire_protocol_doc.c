@@ -274,6 +274,18 @@ static void check_admin_answer(const uint8_t *p, size_t n)
     assert_memory_equal(again, p, n);
 }
 
+static void check_ctl_recycle(const uint8_t *p, size_t n)
+{
+    struct mw_ctl c = control(p, n);
+
+    assert_int_equal(c.type, MW_CTL_RECYCLE);
+    assert_str(c.text, "script changed");
+    assert_str(c.script, "/a.py");
+    assert_str(c.app_group, "blog");
+    assert_str(c.callable, "app");
+    assert_int_equal(c.explicit_group, 1);
+}
+
 static const struct {
     const char *name;
     void (*check)(const uint8_t *p, size_t n);
@@ -295,6 +307,7 @@ static const struct {
     {"end", check_end},
     {"ctl-connect", check_ctl_connect},
     {"ctl-failed", check_ctl_failed},
+    {"ctl-recycle", check_ctl_recycle},
     {"admin-ask", check_admin_ask},
     {"admin-answer", check_admin_answer},
 };
@@ -403,7 +416,8 @@ static void test_doc_03_the_table_of_limits_is_true(void **state)
         ROW(MW_FD_LEAD_MAX),      ROW(MW_LINK_LOG_MAX),      ROW(MW_REQ_BLOCK_MAX),
         ROW(MW_REQ_PAIRS_MAX),    ROW(MW_RSP_HEAD_MAX),      ROW(MW_RSP_FIELDS_MAX),
         ROW(MW_RSP_INFORM_MAX),   ROW(MW_CHAN_INFORMS_MAX),  ROW(MW_CTL_MAX),
-        ROW(MW_CTL_TEXT_MAX),     ROW(MW_SPEC_MAX),          ROW(MW_SPEC_LIST_MAX),
+        ROW(MW_CTL_TEXT_MAX),     ROW(MW_CTL_SCRIPT_MAX),    ROW(MW_CTL_APP_GROUP_MAX),
+        ROW(MW_CTL_CALLABLE_MAX), ROW(MW_SPEC_MAX),          ROW(MW_SPEC_LIST_MAX),
         ROW(MW_ADMIN_MAX),        ROW(MW_ADMIN_TEXT_MAX),    ROW(MW_ADMIN_LIST_MAX),
         ROW(MW_ADMIN_REPORT_MAX), ROW(MW_ADMIN_FIELD_MAX),
     };

@@ -15,8 +15,8 @@
 #endif
 
 static struct mw_preload preload[] = {
-    {{"/srv/a.wsgi", 11}, {"", 0}, 1},
-    {{"/srv/b.wsgi", 11}, {"www.example.com|", 16}, 0},
+    {{"/srv/a.wsgi", 11}, {"", 0}, 1, {"", 0}, 0},
+    {{"/srv/b.wsgi", 11}, {"www.example.com|", 16}, 0, {"app", 3}, 1},
 };
 
 static void full_spec(struct mw_spec *s)
@@ -119,6 +119,10 @@ static void test_spec_01_everything_comes_back(void **state)
     assert_int_equal(d.npreload, 2);
     assert_str(d.preload[0].script, "/srv/a.wsgi");
     assert_int_equal(d.preload[0].explicit_group, 1);
+    assert_int_equal(d.preload[0].must, 0);
+    assert_int_equal(d.preload[1].must, 1);
+    assert_str(d.preload[0].callable, "");
+    assert_str(d.preload[1].callable, "app");
     assert_str(d.preload[1].app_group, "www.example.com|");
     assert_int_equal(d.preload[1].explicit_group, 0);
     encode(&again, &d);
