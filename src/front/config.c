@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "env.h"
 #include "identity.h"
 #include "interpreter.h"
+#include "owner.h"
 #include "reach.h"
 
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
@@ -229,41 +231,82 @@ static int identify_root(struct mw_group *g, apr_pool_t *p)
     return 1;
 }
 
+/* What the options ask for that only root can give, or NULL. */
+static const char *beyond_this_user(const struct mw_spec *spec, apr_pool_t *p)
+{
+    struct mw_identity wanted = {.uid = (int64_t)geteuid()};
+    int64_t gid = (int64_t)getegid();
+    const char *why = NULL;
+
+    if (spec->user)
+        why = mw_identity_user(p, spec->user, &wanted);
+    if (!why && spec->group)
+        why = mw_identity_group(p, spec->group, &gid);
+    if (why)
+        return why;
+    if (wanted.uid != (int64_t)geteuid())
+        return apr_psprintf(p, "user=%s", spec->user);
+    if (gid != (int64_t)getegid())
+        return apr_psprintf(p, "group=%s", spec->group);
+    if (spec->supplementary_groups)
+        return apr_psprintf(p, "supplementary-groups=%s", spec->supplementary_groups);
+    if (spec->chroot)
+        return apr_psprintf(p, "chroot=%s", spec->chroot);
+    if (spec->cpu_priority < 0)
+        return apr_psprintf(p, "cpu-priority=%" APR_INT64_T_FMT, spec->cpu_priority);
+    return NULL;
+}
+
+/* Only root raises what it was given itself. */
+static const char *beyond_limits(const struct mw_spec *spec, apr_pool_t *p)
+{
+    const struct {
+        const char *option;
+        int resource;
+        int64_t wanted;
+    } rows[] = {{"cpu-time-limit", RLIMIT_CPU, spec->cpu_time_limit_ms / 1000},
+                {"memory-limit", RLIMIT_DATA, spec->memory_limit},
+                {"virtual-memory-limit", RLIMIT_AS, spec->virtual_memory_limit}};
+    struct rlimit have;
+
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        if (rows[i].wanted <= 0 || getrlimit(rows[i].resource, &have) ||
+            have.rlim_max == RLIM_INFINITY || (rlim_t)rows[i].wanted <= have.rlim_max)
+            continue;
+        return apr_psprintf(p, "%s=%" APR_INT64_T_FMT " (httpd itself has a hard limit of %lu)",
+                            rows[i].option, rows[i].wanted, (unsigned long)have.rlim_max);
+    }
+    return NULL;
+}
+
 /* httpd is not root: who it is, is who its workers are; wanting anybody else cannot be met. */
 static int identify_plain(struct mw_group *g, apr_pool_t *p)
 {
     struct mw_spec *spec = &g->spec;
-    struct mw_identity id, wanted = {.uid = (int64_t)geteuid()};
-    int64_t gid = (int64_t)getegid();
-    const char *why = NULL;
+    const char *what = beyond_this_user(spec, p);
+    struct mw_identity id;
 
     if (mw_identity_of(p, (int64_t)geteuid(), &id)) {
         spec->user_name = id.name;
         spec->user_home = id.home;
     }
-    if (spec->user)
-        why = mw_identity_user(p, spec->user, &wanted);
-    if (!why && spec->group)
-        why = mw_identity_group(p, spec->group, &gid);
-    if (!why && (wanted.uid != (int64_t)geteuid() || gid != (int64_t)getegid()))
-        why = apr_psprintf(p,
-                           "httpd was not started as root, so its processes cannot run as user= "
-                           "or group= somebody else than uid %lu, gid %lu; start httpd as root, "
-                           "or drop the options",
-                           (unsigned long)geteuid(), (unsigned long)getegid());
-    if (!why && spec->supplementary_groups)
-        why = "supplementary-groups= needs httpd to be started as root; drop the option";
-    if (!why && spec->chroot)
-        why = "Cannot chroot WSGI daemon process when not root.";
-    if (!why)
+    if (!what)
+        what = beyond_limits(spec, p);
+    if (!what)
         return 1;
     if (testing_config()) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, g->server,
-                     "WSGI0603: WSGIDaemonProcess %s (%s): %s; a start by this user will fail",
-                     spec->name, g->where, why);
+                     "WSGI0603: WSGIDaemonProcess %s (%s): %s cannot be had where httpd is not "
+                     "started as root; a start by this user (%lu:%lu) will fail",
+                     spec->name, g->where, what, (unsigned long)geteuid(),
+                     (unsigned long)getegid());
         return 1;
     }
-    return refuse(g, "WSGI0603", why);
+    return refuse(g, "WSGI0603",
+                  apr_psprintf(p,
+                               "%s cannot be had, because httpd was not started as root but as "
+                               "%lu:%lu; start it as root, or drop the option",
+                               what, (unsigned long)geteuid(), (unsigned long)getegid()));
 }
 
 /* A path as the worker will see it after its chroot, as httpd sees it now. */
@@ -352,6 +395,18 @@ static int check_env_file(const struct mw_group *g)
     return unsure;
 }
 
+/* What would be refused for a request is not imported ahead of it either. */
+static int may_preload(const struct mw_group *g, const struct mw_import *im, apr_pool_t *p)
+{
+    struct mw_owner_verdict v = mw_owner_check(p, g, im->script);
+
+    if (v.id)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, im->server,
+                     "%s: %s: %s is not imported into the process group '%s' (%s): %s", v.id,
+                     im->where, im->script, g->spec.name, g->where, v.why);
+    return v.id == NULL;
+}
+
 static int add_preload(struct mw_group *g, apr_array_header_t *list, const struct mw_import *im,
                        apr_pool_t *p)
 {
@@ -368,6 +423,8 @@ static int add_preload(struct mw_group *g, apr_array_header_t *list, const struc
     }
     if (im->from_alias && is_directory(outside(&g->spec, p, im->script)))
         return 1; /* the URL selects the script, nothing can be imported ahead */
+    if (!may_preload(g, im, p))
+        return 1;
     if ((uint32_t)list->nelts >= MW_SPEC_LIST_MAX)
         return refuse(
             g, "WSGI0607",

@@ -23,7 +23,9 @@ struct mw_group {
     struct mw_spec spec;
     server_rec *server; /* that defined it: its ErrorLog gets the workers' lines */
     const char *where;
-    unsigned index; /* in mw_config.groups */
+    unsigned index;     /* in mw_config.groups */
+    int64_t script_uid; /* of script-user= (owner.h); -1: not set */
+    int64_t script_gid; /* of script-group=; -1: not set */
 };
 
 /* A WSGIScriptAlias or WSGIScriptAliasMatch. */

@@ -93,6 +93,26 @@ static const char *check_identity(const cmd_parms *cmd, const struct mw_spec *sp
     return NULL;
 }
 
+/* script-user= and script-group=: whose scripts the group runs. */
+static const char *set_script_owner(const cmd_parms *cmd, struct mw_group *g, const char *subject)
+{
+    const char *option = "script-user";
+    const char *why = NULL;
+
+    g->script_uid = g->script_gid = -1;
+    if (g->spec.script_user && g->spec.script_group)
+        return mw_cmd_complain(cmd, "Only one of script-user and script-group allowed.%s", subject);
+    if (g->spec.script_user) {
+        why = mw_identity_owner(cmd->pool, g->spec.script_user, &g->script_uid);
+    } else if (g->spec.script_group) {
+        option = "script-group";
+        why = mw_identity_group(cmd->pool, g->spec.script_group, &g->script_gid);
+    }
+    return why ? mw_cmd_complain(cmd, "Invalid %s for WSGI daemon process%s: %s", option, subject,
+                                 why)
+               : NULL;
+}
+
 /* What 6.0.5 needs for its sockets. */
 static void remark_sockets(const cmd_parms *cmd, const struct mw_spec *spec, const char *subject)
 {
@@ -141,6 +161,8 @@ static const char *set_daemon_process(cmd_parms *cmd, void *dir, const char *arg
     err = mw_cmd_options(cmd, &o, args);
     if (!err)
         err = check_identity(cmd, &g->spec, o.subject);
+    if (!err)
+        err = set_script_owner(cmd, g, o.subject);
     if (!err)
         err = check_environment(cmd, &g->spec, o.subject);
     if (err)

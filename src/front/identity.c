@@ -72,6 +72,21 @@ const char *mw_identity_user(apr_pool_t *p, const char *text, struct mw_identity
     return NULL;
 }
 
+const char *mw_identity_owner(apr_pool_t *p, const char *text, int64_t *uid_r)
+{
+    struct mw_identity id;
+    const char *why;
+
+    if (*text == '#')
+        return parse_id(text + 1, uid_r)
+                   ? NULL
+                   : apr_psprintf(p, "'%s' is not '#' followed by a user number", text);
+    why = mw_identity_user(p, text, &id);
+    if (!why)
+        *uid_r = id.uid;
+    return why;
+}
+
 const char *mw_identity_group(apr_pool_t *p, const char *text, int64_t *gid_r)
 {
     const struct group *gr;

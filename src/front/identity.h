@@ -25,6 +25,9 @@ const char *mw_identity_group(apr_pool_t *p, const char *text, int64_t *gid_r);
 /* text is a list of those with ',' between them; "#gid,#gid" into *list_r. As above. */
 const char *mw_identity_groups(apr_pool_t *p, const char *text, const char **list_r);
 
+/* As mw_identity_user, but a number needs no entry: for files, which may be anybody's. */
+const char *mw_identity_owner(apr_pool_t *p, const char *text, int64_t *uid_r);
+
 /* The entry of a uid: 1, or 0 if there is none. */
 int mw_identity_of(apr_pool_t *p, int64_t uid, struct mw_identity *out);
 

@@ -13,6 +13,8 @@
 #include <http_request.h>
 #include <util_script.h>
 
+#include "owner.h"
+
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
@@ -146,9 +148,10 @@ static int is_aliased(request_rec *r)
     return type && strcmp(type, MW_HANDLER_NAME) == 0;
 }
 
-static int refuse(request_rec *r, int status, const char *what)
+/* What any client can bring about by its URL is no error, as for httpd's own files. */
+static int refuse(request_rec *r, int level, int status, const char *what)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "%s: %s; %d", what, r->filename, status);
+    ap_log_rerror(APLOG_MARK, level, 0, r, "%s: %s; %d", what, r->filename, status);
     return status;
 }
 
@@ -165,17 +168,17 @@ int mw_resolve_is_ours(request_rec *r)
 static int admit(request_rec *r)
 {
     if (!is_aliased(r) && !(ap_allow_options(r) & OPT_EXECCGI))
-        return refuse(r, HTTP_FORBIDDEN,
+        return refuse(r, APLOG_ERR, HTTP_FORBIDDEN,
                       "WSGI0134: Options ExecCGI is off in this directory and no WSGIScriptAlias "
                       "led to the script");
     if (r->finfo.filetype == APR_NOFILE)
-        return refuse(r, HTTP_NOT_FOUND, "WSGI0135: the script does not exist");
+        return refuse(r, APLOG_INFO, HTTP_NOT_FOUND, "WSGI0135: the script does not exist");
     if (r->finfo.filetype == APR_DIR)
-        return refuse(r, HTTP_FORBIDDEN, "WSGI0136: the script is a directory");
+        return refuse(r, APLOG_INFO, HTTP_FORBIDDEN, "WSGI0136: the script is a directory");
     if (r->finfo.filetype != APR_REG)
-        return refuse(r, HTTP_FORBIDDEN, "WSGI0136: the script is no regular file");
+        return refuse(r, APLOG_ERR, HTTP_FORBIDDEN, "WSGI0136: the script is no regular file");
     if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info)
-        return refuse(r, HTTP_NOT_FOUND,
+        return refuse(r, APLOG_INFO, HTTP_NOT_FOUND,
                       "WSGI0137: AcceptPathInfo is off and the URL goes on behind the script");
     return OK;
 }
@@ -362,9 +365,23 @@ static int find_group(request_rec *r, const struct mw_config *cfg, struct mw_set
     return OK;
 }
 
+/* script-user=, script-group= */
+static int check_owner(request_rec *r, const struct mw_target *t)
+{
+    struct mw_owner_verdict v = mw_owner_check(r->pool, t->group, t->script);
+
+    if (!v.id)
+        return OK;
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  "%s: %s is not run in the process group '%s' (%s): %s; 403", v.id, t->script,
+                  t->process_group, t->group->where, v.why);
+    return HTTP_FORBIDDEN;
+}
+
 static int name_process_group(request_rec *r, struct mw_setting set, struct mw_target *out)
 {
     const struct mw_config *cfg = mw_config_global(r->server);
+    int rv;
 
     out->process_group = set.value ? expand(r, out, set.value) : "";
     if (!is_allowed(mw_config_dir(r)->restrict_process, out->process_group))
@@ -373,7 +390,8 @@ static int name_process_group(request_rec *r, struct mw_setting set, struct mw_t
         out->group = NULL;
         return embedded_group(r, cfg, set);
     }
-    return find_group(r, cfg, set, out);
+    rv = find_group(r, cfg, set, out);
+    return rv == OK ? check_owner(r, out) : rv;
 }
 
 /* ---- flags ----------------------------------------------------------------------------------- */

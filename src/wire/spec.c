@@ -78,6 +78,12 @@ const struct mw_opt mw_spec_opts[] = {
      "of the user if not given. Needs httpd started as root."},
     {"socket-user", MW_OPT_STR, AT(socket_user), 0, 0, 0,
      "Accepted, without effect: there is no socket file that could have an owner."},
+    {"script-user", MW_OPT_STR, AT(script_user), 0, 0, 0,
+     "User, a name or #uid, who must own the scripts; a script is refused with 403 if it is "
+     "somebody else's, or if group or others may write to it or to its folder."},
+    {"script-group", MW_OPT_STR, AT(script_group), 0, 0, 0,
+     "Group, a name or #gid, that the scripts must have; a script is refused with 403 if it has "
+     "another, or if others may write to it or to its folder."},
     {"home", MW_OPT_DIR, AT(home), 0, 0, 0,
      "Working directory of the processes, also the first entry of sys.path."},
     {"lang", MW_OPT_STR, AT(lang), 0, 0, 0, "Locale name put into the environment as LANG."},

@@ -48,6 +48,8 @@ struct mw_spec {
     const char *group;                /* name or #gid; NULL: httpd's Group */
     const char *supplementary_groups; /* "#gid,#gid" once httpd has looked them up */
     const char *socket_user;          /* accepted, without effect */
+    const char *script_user;          /* name or #uid; httpd sees to it, as to the next */
+    const char *script_group;
     const char *home;
     const char *lang;
     const char *locale;

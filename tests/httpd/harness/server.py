@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -100,6 +101,7 @@ class Httpd:
         self.process = None
         self.started = 0
         self.user = None
+        self.limits = {}
         self.parent_fds = None
         self.seen = set()
         self.vhosts = {}
@@ -216,8 +218,13 @@ class Httpd:
                                             stdout=out, stderr=out, env=self._environ(),
                                             start_new_session=True, cwd="/", user=self.user,
                                             group=self.user and GROUP,
-                                            extra_groups=[] if self.user else None)
+                                            extra_groups=[] if self.user else None,
+                                            preexec_fn=self._limit if self.limits else None)
         return self
+
+    def _limit(self):
+        for what, value in self.limits.items():
+            resource.setrlimit(what, value)
 
     def start(self, seconds=20):
         self.launch()
