@@ -338,7 +338,7 @@ static void test_spec_06_strings_that_are_refused(void **state)
     s.runtime = "relative.so";
     assert_int_equal(mw_spec_encode(&b, &s), MW_EINVAL);
     full_spec(&s);
-    struct mw_preload nul = {{"/a\0b", 4}, {"", 0}, 0};
+    struct mw_preload nul = {.script = {"/a\0b", 4}, .app_group = {"", 0}};
     s.preload = &nul;
     s.npreload = 1;
     assert_int_equal(mw_spec_encode(&b, &s), MW_EINVAL);
