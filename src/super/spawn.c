@@ -105,11 +105,12 @@ static void set_identity(const struct mw_ctl *who)
 static void become_worker(const struct mw_spawn *s, int control, int spec_fd)
 {
     struct mw_ctl who = {.group = (uint16_t)s->group_index, .slot = (uint16_t)s->slot};
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null_fd;
     int target[] = {0, 1, 2, MW_WFD_CONTROL, MW_WFD_LIFE, MW_WFD_BOARD, MW_WFD_SPEC};
     char title[256];
 
     default_signals();
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0)
         fail(control, &who, "could not open", "/dev/null");
     int log_fd = s->group->log_fd >= 0 ? s->group->log_fd : null_fd;
