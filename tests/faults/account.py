@@ -18,6 +18,8 @@ import load
 # What an operator's fault excuses while it lasts: status -> the id of the line that must be in the log.
 LIMITS = {503: ("WSGI0651", "WSGI0124", "WSGI0084")}
 DEADLY = ("SIGKILL", "SIGSEGV")
+BY_LOG = (("WSGI0146", 502, DEADLY, "in a killed worker"),
+          ("WSGI0145", 504, ("SIGSTOP",), "in a stopped worker, timed out"))
 SLACK = 3.0  # seconds between what happens and what a client sees of it, on a machine that is busy
 
 _CLIENT = re.compile(r"\[client [\d.]+:(\d+)\]")
@@ -66,7 +68,8 @@ class Account:
                 return
         self.lost.append((fate, "; ".join(
             [f"the application had it in {self.runs.get(fate.id)}"] +
-            [line.full for line in self.lines[fate.port][-3:]])))
+            [line.full for line in self.lines[fate.port][-3:]] +
+            [f"{e!r}" for e in self.events if fate.began - SLACK <= (e.until or e.at) and e.at <= fate.ended + SLACK])))
 
     def _near(self, fate, what):
         """Events of these kinds while the request was under way."""
@@ -97,19 +100,20 @@ class Account:
 
     def _by_log(self, fate):
         """The child's word: which worker had it, for what the application had not begun or had just ended."""
-        wanted = {502: ("WSGI0146", DEADLY), 504: ("WSGI0145", ("SIGSTOP",))}.get(
-            502 if fate.what == load.CUT else fate.status)
-        if not wanted or fate.what not in (load.CUT, load.STATUS):
-            return None
-        for line in self.lines[fate.port]:
-            worker = _WORKER.search(line.text)
-            for event in self._near(fate, wanted[1]) if line.id == wanted[0] and worker else ():
-                if (event.slot, event.group) == (int(worker[1]), worker[2]):
-                    if wanted[1] == DEADLY:
+        for ident, status, kinds, reason in BY_LOG:
+            if fate.what != load.CUT and (fate.what, fate.status) != (load.STATUS, status):
+                continue
+            for event in self._near(fate, kinds):
+                if (event.slot, event.group) in self._blamed(fate, ident):
+                    if kinds == DEADLY:
                         self.died_with[event].append(fate)
-                        return "in a killed worker"
-                    return "in a stopped worker, timed out"
+                    return reason
         return None
+
+    def _blamed(self, fate, ident):
+        """(slot, group) of the workers that lines of this id name for the client."""
+        found = [_WORKER.search(line.text) for line in self.lines[fate.port] if line.id == ident]
+        return {(int(m[1]), m[2]) for m in found if m}
 
     def _too_much(self, fate):
         """Answered with 503 and Retry-After where the queue was full or a process could not open a file."""

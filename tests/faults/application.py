@@ -18,6 +18,8 @@ class Journal:
         self.lock = threading.Lock()
 
     def write(self, environ, what, ident):
+        if environ["FAULTS_JOURNAL"] == "off":
+            return
         with self.lock:
             # A file object: closed with this module when the script is loaded again.
             self.file = self.file or open(f"{environ['FAULTS_FOLDER']}/journal/{os.getpid()}", "ab", buffering=0)

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 
-from harness import procs
+from harness import procs, wait
 from subject import VARIANTS
 
 BROKEN = ("def application(environ, start_response\n", "import no_such_module_at_all\n",
@@ -40,7 +40,7 @@ FAULTS = {
     "reconfigure": (3, ()),
     "crowd": (3, ()),
     "vanish": (4, ()),
-    "descriptors": (3, ("WSGI0579", "WSGI0651", "WSGI0146", "WSGI0568", "(WSGI0174|WSGI0109): OSError",
+    "descriptors": (3, ("WSGI0579", "WSGI0651", "WSGI0146", "WSGI0568", "WSGI0562.*(descriptors|Too many open)", "(WSGI0174|WSGI0109): OSError",
                         "WSGI0531", "Too many open files")),
     "disk": (2, ("No space left on device",)),
 }
@@ -197,6 +197,7 @@ class Faults:
             return
         pid = rng.choice(found)
         os.kill(pid, signal.SIGSTOP)
+        wait.until(lambda: procs.stopped(pid), 10, "stopped child")
         self.note("child", pid, ports=procs.client_ports(pid))
         os.kill(pid, signal.SIGKILL)
 

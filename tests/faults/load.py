@@ -198,6 +198,14 @@ class Failing(Request):
         return b"Internal Server Error" in rsp.body
 
 
+class WebSocket(Small):
+    """Asks for another protocol, which nobody here speaks: answered as if it had not."""
+
+    def prepare(self):
+        self.fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                       ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+
+
 class Leaving(Stream):
     """Reads some of the answer and goes away."""
 
@@ -210,7 +218,7 @@ class Leaving(Stream):
 
 # How often each comes, of all.
 MIX = ((Small, 40), (Head, 2), (Working, 10), (Sized, 6), (SlowReader, 3), (Stream, 8), (Upload, 8), (Put, 3),
-       (Large, 2), (Chunked, 4), (SlowUpload, 3), (Expecting, 3), (File, 4), (Failing, 2), (Leaving, 2))
+       (Large, 2), (Chunked, 4), (SlowUpload, 3), (Expecting, 3), (File, 4), (Failing, 2), (WebSocket, 1), (Leaving, 2))
 
 
 class Conn(client.Conn):
@@ -232,7 +240,7 @@ class Client(threading.Thread):
         self.n = n
         self.rng = random.Random(f"{load.seed} client {n}")
         self.keep = self.rng.choice(load.keeps)
-        self.count = 0
+        self.count = self.right = 0
         self.conn = None
         self.fates = []
 
@@ -254,7 +262,9 @@ class Client(threading.Thread):
             fate = Fate(ident + again, kind.__name__, mount)
             self._attempt(kind(ident + again, mount, self.rng), fate)
             fate.ended = time.monotonic()
-            self.fates.append(fate)
+            self.right += fate.what == RIGHT
+            if fate.what != RIGHT or not self.load.brief:
+                self.fates.append(fate)
             if fate.what != RIGHT or self.rng.random() >= self.keep:
                 self._hang_up()
             if fate.what != CLOSED:
@@ -319,9 +329,11 @@ class Client(threading.Thread):
 class Load:
     """n clients on some mounts of one port; with it, they run."""
 
-    def __init__(self, port, mounts, seed, n=16, mix=MIX, keeps=(0, 0.5, 0.95, 1), pause=0.0, name=""):
+    def __init__(self, port, mounts, seed, n=16, mix=MIX, keeps=(0, 0.5, 0.95, 1), pause=0.0, name="",
+                 brief=False):
         self.port, self.mounts, self.seed, self.mix, self.keeps = port, mounts, seed, mix, keeps
         self.pause, self.name = pause, name
+        self.brief = brief  # remember only what was not answered right
         self.ending = threading.Event()
         self.clients = [Client(self, i) for i in range(n)]
 
@@ -340,5 +352,6 @@ class Load:
     def fates(self):
         return [fate for c in self.clients for fate in list(c.fates)]
 
-    def done(self):
-        return sum(len(c.fates) for c in self.clients)
+    @property
+    def right(self):
+        return sum(c.right for c in self.clients)

@@ -67,10 +67,11 @@ VARIANTS = {"base": base, "added": added, "resized": resized, "removed": removed
 class Site:
     """A server with the application in each group and embedded."""
 
-    def __init__(self, mpm="event", user=None, groups=None, more=""):
+    def __init__(self, mpm="event", user=None, groups=None, more="", journal=True, mpm_config=None, modules=()):
         self.groups = groups or base()
-        self.more = more
-        self.httpd = server.Httpd(vhosts={"a": ""}, mpm=mpm, mpm_config=MPM_CONFIG[mpm])
+        self.more = f"SetEnv FAULTS_JOURNAL {'on' if journal else 'off'}\n{more}"
+        self.httpd = server.Httpd(vhosts={"a": ""}, mpm=mpm, mpm_config=mpm_config or MPM_CONFIG[mpm],
+                                  modules=modules)
         if user:
             self.httpd.become(user)
         self.ballast = self._mount()

@@ -78,6 +78,15 @@ def alive(pid):
         return False
 
 
+def stopped(pid):
+    """Whether every thread stands still, or is gone."""
+    states = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="latin-1") as f:
+            states.append(f.read().rpartition(")")[2].split()[0])
+    return set(states) <= set("TZX")
+
+
 def _belongs(pid, marker, folder):
     try:
         with open(f"/proc/{pid}/environ", "rb") as f:

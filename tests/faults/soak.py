@@ -1,0 +1,141 @@
+"""Mixed traffic for a long time: a server must have afterwards what it had before, and not grow meanwhile.
+
+Small answers, streams, uploads, files, errors, slow clients and such that leave, WebSocket requests and, where h2load
+is there, HTTP/2. First some of it to warm up, then a look at the server at rest, then the long part, during which
+the resident memory of every role is sampled, then another look at rest.
+"""
+
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+
+import load
+import rest
+import subject
+from harness import procs, server, wait
+
+WARM = 0.25  # part of the time, and at most so many seconds
+WARM_MAX = 300
+WINDOWS = 10
+SAMPLE = 1.0
+CLIENTS = 8
+GROWTH = 1.0  # per cent, of the median of the last window over the first
+SHORT = 600  # seconds; what is shorter measures how memory is filled for the first time
+SHORT_GROWTH = 5.0
+
+FIXED = "StartServers 2\nServerLimit 2\nThreadsPerChild 25\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50"
+HTTP2 = "Protocols h2c http/1.1\nH2Direct on\n"
+SOCKETS = 25 * 8  # of a process: more than there are requests at once
+
+
+def h2(site, seconds):
+    return subprocess.Popen(["h2load", "-c", "2", "-m", "4", "-D", str(int(seconds)), "--rps", "20",
+                             f"http://127.0.0.1:{site.port}/main/small?id=h2"],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def traffic(site, seconds, sample=lambda: None):
+    """(requests that were answered right, fates of the others)"""
+    other = h2(site, seconds) if site.http2 else None
+    with load.Load(site.port, site.mounts, 1, n=CLIENTS, pause=0.01, brief=True) as clients:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(SAMPLE)
+            sample()
+    if other:
+        text = other.communicate(timeout=60)[0]
+        words = dict((w.split()[1], int(w.split()[0])) for line in text.splitlines()
+                     if line.startswith("requests:") for w in line[9:].split(",") if len(w.split()) == 2)
+        if words.get("failed", 1) or not words.get("succeeded"):
+            raise AssertionError(f"h2load: {text[-1500:]}")
+    return clients.right, clients.fates
+
+
+class Memory:
+    """Resident KiB of each role over time."""
+
+    def __init__(self, site):
+        self.site = site
+        self.roles = {"parent": [site.httpd.pid], "supervisor": [site.supervisor()],
+                      "children": sorted(site.children()), "workers": sorted(site.workers())}
+        self.samples = {role: [] for role in self.roles}
+
+    def sample(self):
+        for role, pids in self.roles.items():
+            self.samples[role].append(sum(rest.memory(pid) for pid in pids))
+
+    def medians(self, role):
+        values = self.samples[role]
+        step = max(1, len(values) // WINDOWS)
+        return [statistics.median(values[i:i + step]) for i in range(0, step * (len(values) // step), step)]
+
+    def rows(self, seconds):
+        """(role, first KiB, last KiB, per cent, KiB per hour)"""
+        for role in self.roles:
+            m = self.medians(role)
+            slope = (m[-1] - m[0]) * 3600 / (seconds * (len(m) - 1) / len(m)) if len(m) > 1 else 0.0
+            yield role, m[0], m[-1], 100 * (m[-1] - m[0]) / m[0], slope
+
+
+def look(site):
+    """At rest, and what must not grow."""
+    wait.until(lambda: not any(procs.client_ports(pid) for pid in site.children()), 30, "end of the connections",
+               step=0.2)
+    state = rest.Rest(site).look()
+    state["processes"] = sorted(site.httpd.processes())
+    for pid in state["processes"]:
+        sockets = rest.kinds(pid)["socket"]
+        if sockets > SOCKETS:
+            raise AssertionError(f"{sockets} sockets in {procs.cmdline(pid)} at rest")
+    return state
+
+
+def report(answered, seconds, memory):
+    """Print what was measured; the complaints."""
+    limit = GROWTH if seconds >= SHORT else SHORT_GROWTH
+    bad = []
+    print(f"   {answered} requests in {seconds:g} s")
+    for role, first, last, percent, slope in memory.rows(seconds):
+        print(f"   {role:10} {first / 1024:8.1f} MB -> {last / 1024:8.1f} MB  {percent:+.2f} %  {slope:+.0f} KiB/h")
+        print("              " + " ".join(f"{m / 1024:.1f}" for m in memory.medians(role)))
+        if percent > limit:
+            bad.append(f"the memory of the {role} grew by {percent:.2f} %, which is over {limit:g} %")
+    return bad
+
+
+def measure(site, seconds):
+    load.File.content = site.content
+    site.settle()
+    warm = min(WARM_MAX, seconds * WARM)
+    _, failed = traffic(site, warm)
+    before = look(site)
+    memory = Memory(site)
+    answered, more = traffic(site, seconds - warm, memory.sample)
+    after = look(site)
+    bad = report(answered, seconds - warm, memory) + rest.differences(before, after)
+    bad += [repr(f) for f in failed + more if f.what != load.LEFT][:10]
+    return bad
+
+
+def run(seconds):
+    """True if all is as it was."""
+    http2 = bool(shutil.which("h2load")) and server.MPM != "prefork" and \
+        os.path.exists(f"{server.MODULES}/mod_http2.so")
+    print(f"== soak: {server.MPM}, {seconds:g} s, {'with' if http2 else 'without'} HTTP/2", flush=True)
+    site = subject.Site(server.MPM, groups=subject.base()[:2], journal=False, more=HTTP2 if http2 else "",
+                        mpm_config=FIXED if server.MPM != "prefork" else None,
+                        modules=("http2",) if http2 else ())
+    site.http2 = http2
+    try:
+        site.httpd.start(60)
+        bad = measure(site, seconds)
+        site.httpd.stop(signal.SIGWINCH, 60)
+    except (AssertionError, server.StartFailed) as e:
+        bad = [str(e)]
+    finally:
+        site.destroy()
+    print("\n".join(bad) if bad else "   as before", flush=True)
+    return not bad
