@@ -401,8 +401,8 @@ static void test_daemon_22_a_start_that_hangs_is_ended(void **state)
 static void test_daemon_23_preloads_come_before_ready(void **state)
 {
     static struct mw_preload preload[] = {
-        {{"/srv/a.wsgi", 11}, {"", 0}, 0, 0},
-        {{"/srv/b.wsgi", 11}, {"blue", 4}, 1, 0},
+        {.script = {"/srv/a.wsgi", 11}, .app_group = {"", 0}},
+        {.script = {"/srv/b.wsgi", 11}, .app_group = {"blue", 4}, .explicit_group = 1},
     };
     struct rig r;
 
