@@ -43,7 +43,7 @@ def options():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(ROWS),
                         help="some of: " + " ".join(ROWS), metavar="ROW,ROW")
-    parser.add_argument("--quick", action="store_true", help="two minutes instead of ten; less exact")
+    parser.add_argument("--quick", action="store_true", help="some two minutes instead of ten; less exact, and less beside us")
     parser.add_argument("--seconds", type=int, help="of load for each measurement (2; quick: 1)")
     parser.add_argument("--rounds", type=int, help="of which the median is taken (5; quick: 1)")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")

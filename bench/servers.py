@@ -22,7 +22,7 @@ import procs
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FILE_BYTES = 6 * 10**6
 ONE = {"one": "processes=1 threads=15"}
-OURS, DEBIAN, UWSGI = "mod_wsgi", "libapache2-mod-wsgi-py3", "mod_proxy_uwsgi, uWSGI"
+ALL = OURS, DEBIAN, UWSGI = "mod_wsgi", "libapache2-mod-wsgi-py3", "mod_proxy_uwsgi, uWSGI"
 
 COMMON = """\
 ErrorLog logs/error.log
@@ -172,7 +172,8 @@ class Server:
         return procs.resident(self.roots())
 
     def stop(self):
-        self.httpd.stop()
+        # Nobody asks it any more; and Debian's module may wait for its own threads for ever.
+        self.httpd.stop(gently=0, firmly=1 if self.name == DEBIAN else 10)
         if self.behind:
             self.behind.terminate()  # --die-on-term: this means end
             try:
@@ -197,11 +198,11 @@ class Lab:
             self.absent.append(UWSGI)
 
     @contextlib.contextmanager
-    def servers(self, script, groups=None, names=(OURS, DEBIAN, UWSGI), **settings):
-        """{name: Server} of those that are installed."""
+    def servers(self, script, groups=None, names=None, **settings):
+        """{name: Server} of those that are installed; by default all, or in a quick run ours."""
         with contextlib.ExitStack() as stack:
             made = {}
-            for name in names:
+            for name in names or ([OURS] if self.quick else ALL):
                 if name not in self.absent:
                     made[name] = Server(self.facts, self.build, name, script, groups or ONE, **settings)
                     stack.callback(made[name].stop)

@@ -182,12 +182,12 @@ class Httpd:
                 time.sleep(0.05)
         return False
 
-    def stop(self, gently=10):
-        """A graceful stop; then TERM; then KILL for all that is left of the session."""
+    def stop(self, gently=10, firmly=10):
+        """A graceful stop, if it is given seconds; then TERM; then KILL for all that is left of the session."""
         if not self.process:
             return
-        for number, seconds in ((signal.SIGWINCH, gently), (signal.SIGTERM, 10)):
-            if self.process.poll() is None:
+        for number, seconds in ((signal.SIGWINCH, gently), (signal.SIGTERM, firmly)):
+            if seconds and self.process.poll() is None:
                 self.process.send_signal(number)
                 try:
                     self.process.wait(seconds)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from instance import Failure
 from load import MANY_HEADERS, wrk
 from report import Figure, Section
-from servers import DEBIAN, FILE_BYTES, OURS, UWSGI
+from servers import ALL, DEBIAN, FILE_BYTES, OURS, UWSGI
 from stats import ratio, spread
 
 SMALL_CONNECTIONS = 16
@@ -128,7 +128,7 @@ def small(lab):
         Case("uWSGI 1x15", UWSGI, "/uwsgi", (c,)),
     ]
     groups = {"one": "processes=1 threads=15", "three": "processes=3 threads=5"}
-    with lab.servers("hello.py", groups) as servers:
+    with lab.servers("hello.py", groups, ALL) as servers:
         known = measure(lab, "small", cases, servers)
     return section("small", "Small answer, %d connections" % SMALL_CONNECTIONS, known,
                    ["\"+ headers\": 30 header fields, one of them a cookie of 2 KB."])

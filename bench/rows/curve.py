@@ -6,7 +6,7 @@ from instance import Failure
 from load import latencies, scheduled
 from queueing import arrivals
 from report import Figure, Section
-from servers import DEBIAN, OURS, UWSGI
+from servers import ALL, DEBIAN, OURS, UWSGI
 from stats import percentile
 
 LINES = (("C handler", OURS, "/c"), ("embedded", OURS, "/embedded"), ("daemon 1x15", OURS, "/one"),
@@ -69,7 +69,7 @@ def measure(lab):
     columns = [("%s at %d/s, ms" % (share, rate), "%.2f") for rate in IN_TABLE for share, _ in SHARES]
     section = Section("curve", "Latency of a small answer against load",
                       (*columns, ("keeps up with, requests/s", "%d")))
-    with lab.servers("hello.py", threads=CONNECTIONS) as servers:
+    with lab.servers("hello.py", names=ALL, threads=CONNECTIONS) as servers:
         lines, errors = measured(lab, servers)
     for name, line in lines.items():
         section.figures.append(summary(name, line))

@@ -80,7 +80,7 @@ def measure(lab):
         # A server of its own for each: what one kind of client left behind is not the other's.
         with lab.servers("work.py", groups, workers=(1, 5), **HTTPD) as servers:
             for name, mode, row in rows:
-                if name in servers and (name == OURS or not lab.quick):
+                if name in servers:
                     lab.say("slow: %s, %s" % (kind[0], row))
                     rounds = min(3, lab.rounds) if name == OURS else 1
                     made = compared(lab, servers[name], mode, "%s: %s" % (kind[0], row), kind, rounds)
