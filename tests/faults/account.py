@@ -130,7 +130,7 @@ class Account:
     def _broken(self, fate):
         """500 from a script that was broken, or had no descriptors, and only from that one; 5xx of a full disk."""
         if fate.what == load.STATUS and fate.status == 500:
-            if any(e.group == fate.mount for e in self._near(fate, ("broken",))):
+            if any(e.group == fate.mount and self._deployed(e) for e in self._near(fate, ("broken",))):
                 return "broken script, 500"
             if fate.kind == "File" and any(e.group in fate.mount for e in self._near(fate, ("descriptors of worker",))):
                 return "the application could not open a file, 500"
@@ -138,6 +138,13 @@ class Account:
             if any("No space" in line.text for line in self.lines[fate.port]):
                 return "no disk space"
         return None
+
+    def _deployed(self, broken):
+        """Whether anything ran the broken script: embedded mode, or a worker that did not replace one that served,
+        because that was killed or belonged to the generation before."""
+        return broken.group == "/embedded" or any(
+            e.what in ("supervisor", "graceful") or e.what in DEADLY + ("SIGTERM",) and "/" + e.group == broken.group
+            for e in self.events if broken.at - SLACK <= e.at <= broken.until + SLACK)
 
     # -- what is to be told
 

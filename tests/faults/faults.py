@@ -35,7 +35,7 @@ FAULTS = {
     "child": (3, ("AH00051", "AH00052", "WSGI0146")),
     "supervisor": (2, ("WSGI0655", "WSGI0572", "WSGI0146.*tried on another worker")),
     "touch": (6, ()),
-    "break_script": (3, ("WSGI0105", "WSGI0109")),
+    "break_script": (3, ("WSGI0105", "WSGI0109", "WSGI0740")),
     "graceful": (6, ()),
     "reconfigure": (3, ()),
     "crowd": (3, ()),
@@ -170,8 +170,9 @@ class Faults:
     def usr1(self, rng):
         self._signal_worker(rng, signal.SIGUSR1)
 
-    def _freeze(self, rng, group, seconds):
-        pid, who = self._worker(rng, group)
+    def _freeze(self, pid, who, seconds):
+        if not pid:
+            return
         event = self.note("SIGSTOP", pid, until=time.monotonic() + seconds, **who)
         os.kill(pid, signal.SIGSTOP)
 
@@ -182,11 +183,17 @@ class Faults:
 
     def stop(self, rng):
         """Shorter than any timeout: nobody notices but by the time it takes."""
-        self._freeze(rng, rng.choice(["main", "second"]), rng.uniform(0.1, 1.5))
+        role, seconds = rng.choice(["main", "second", "supervisor", "child"]), rng.uniform(0.1, 1.5)
+        if role == "supervisor":
+            self._freeze(self.site.supervisor() or 0, {}, seconds)
+        elif role == "child":
+            self._freeze(rng.choice(sorted(self.site.children()) or [0]), {}, seconds)
+        else:
+            self._freeze(*self._worker(rng, role), seconds)
 
     def stall(self, rng):
         """Longer than the socket timeout of this group."""
-        self._freeze(rng, "strict", rng.uniform(3, 5))
+        self._freeze(*self._worker(rng, "strict"), rng.uniform(3, 5))
 
     # -- httpd's own processes, and the supervisor
 
