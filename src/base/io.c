@@ -477,15 +477,48 @@ int mw_io_memfd(const char *name, size_t n, int *fd_r)
     return 0;
 }
 
-static int write_all(int fd, const uint8_t *p, size_t n)
+/* O_TMPFILE never gives the file a name; not every file system has it. */
+static int open_nameless(const char *dir)
 {
+    char path[4096];
+    int fd = -1;
+
+#ifdef O_TMPFILE
+    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+        return fd;
+#endif
+    if (snprintf(path, sizeof path, "%s/mod_wsgi.XXXXXX", dir) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+int mw_io_scratch(const char *dir, int *fd_r)
+{
+    *fd_r = dir ? open_nameless(dir) : open_anonymous("mod_wsgi-scratch");
+    return *fd_r < 0 ? MW_EIO : 0;
+}
+
+int mw_io_write_at(int fd, const void *p, size_t n, uint64_t at)
+{
+    const char *from = p;
+
     while (n > 0) {
-        ssize_t done = write(fd, p, n);
+        ssize_t done = pwrite(fd, from, n, (off_t)at);
+
         if (done < 0 && errno == EINTR)
             continue;
+        if (done == 0)
+            errno = ENOSPC;
         if (done <= 0)
             return MW_EIO;
-        p += done;
+        from += done;
+        at += (uint64_t)done;
         n -= (size_t)done;
     }
     return 0;
@@ -496,12 +529,30 @@ int mw_io_file_of(const char *name, const void *p, size_t n, int *fd_r)
     int rv = mw_io_memfd(name, n, fd_r);
 
     if (rv == 0)
-        rv = write_all(*fd_r, p, n);
-    if (rv == 0 && lseek(*fd_r, 0, SEEK_SET) < 0)
-        rv = MW_EIO;
+        rv = mw_io_write_at(*fd_r, p, n, 0);
     if (rv)
         mw_io_close(fd_r);
     return rv;
+}
+
+int mw_io_read_at(int fd, void *p, size_t n, uint64_t at)
+{
+    char *to = p;
+
+    while (n > 0) {
+        ssize_t done = pread(fd, to, n, (off_t)at);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done == 0)
+            errno = ENODATA;
+        if (done <= 0)
+            return MW_EIO;
+        to += done;
+        at += (uint64_t)done;
+        n -= (size_t)done;
+    }
+    return 0;
 }
 
 /* Close what the directory of our descriptors lists; 0 if it could be read. */

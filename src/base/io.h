@@ -69,6 +69,14 @@ MW_MUST_CHECK int mw_io_memfd(const char *name, size_t n, int *fd_r);
 /* The same with these n bytes in it, its offset at 0. */
 MW_MUST_CHECK int mw_io_file_of(const char *name, const void *p, size_t n, int *fd_r);
 
+/* An empty file without a name that may grow: in memory where dir is NULL, else in that directory. MW_EIO. */
+MW_MUST_CHECK int mw_io_scratch(const char *dir, int *fd_r);
+
+/* All of n bytes at that place. MW_EIO: errno says why (a full disk, a limit). */
+MW_MUST_CHECK int mw_io_write_at(int fd, const void *p, size_t n, uint64_t at);
+/* MW_EIO, also where the file ends earlier. */
+MW_MUST_CHECK int mw_io_read_at(int fd, void *p, size_t n, uint64_t at);
+
 /* Close every descriptor >= low. */
 void mw_io_close_from(int low);
 

@@ -127,6 +127,12 @@ static int parse_bytes(const char *s, int64_t *out)
     return 0;
 }
 
+/* A size that is not limited, or left to us, can be written as 0 too. */
+static int is_zero_default(const struct mw_opt *row, int64_t v)
+{
+    return v == 0 && row->type == MW_OPT_BYTES && row->def == 0;
+}
+
 static int parse_plain(const struct mw_opt *row, const char *s, int64_t *out)
 {
     int64_t v = 0;
@@ -145,7 +151,7 @@ static int parse_plain(const struct mw_opt *row, const char *s, int64_t *out)
             return MW_EINVAL;
         v *= 1000;
     }
-    if (v < row->min || v > row->max)
+    if ((v < row->min || v > row->max) && !is_zero_default(row, v))
         return MW_EINVAL;
     *out = v;
     return 0;
@@ -266,8 +272,8 @@ static void say_bytes(const struct mw_opt *row, char *why, size_t cap)
 
     put_bytes(min, row->min);
     put_bytes(max, row->max);
-    snprintf(why, cap, "must be a whole number of bytes from %s to %s; K, M or G may follow it",
-             min, max);
+    snprintf(why, cap, "must be %sa whole number of bytes from %s to %s; K, M or G may follow it",
+             is_zero_default(row, 0) && row->min > 0 ? "0 or " : "", min, max);
 }
 
 static void say_spread(const struct mw_opt *row, char *why, size_t cap)

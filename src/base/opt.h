@@ -12,7 +12,7 @@ enum mw_opt_type {
     MW_OPT_SECS,  /* int64_t, milliseconds; written as seconds, min/max/def in ms */
     MW_OPT_USECS, /* int64_t, microseconds; written as seconds with decimals, min/max/def in us */
     MW_OPT_OCTAL, /* int64_t, written in octal; def -1: not set */
-    MW_OPT_BYTES, /* int64_t; K, M or G may follow the number, times 1024 each */
+    MW_OPT_BYTES, /* int64_t; K, M or G may follow the number, times 1024 each; 0 if that is def */
     MW_OPT_INT_SPREAD,  /* as MW_OPT_INT; "~10%" may follow; the field is read with spread.h */
     MW_OPT_SECS_SPREAD, /* as MW_OPT_SECS; likewise */
     MW_OPT_BOOL,        /* int64_t 0/1; On|Off in any case */

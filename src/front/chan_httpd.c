@@ -20,8 +20,7 @@
 #include "io.h"
 #include "config.h"
 
-#define STATUS_CLIENT_LEFT 499   /* in the access log; no client ever sees it */
-#define COALESCE_MAX (64u << 10) /* bytes of data that may wait in `out` for more */
+#define STATUS_CLIENT_LEFT 499 /* in the access log; no client ever sees it */
 
 static struct mw_chan_httpd *self(struct mw_chan *c)
 {
@@ -256,34 +255,15 @@ static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *bloc
     return 0;
 }
 
-/* Pass what waits. The brigade is empty afterwards. */
-static int pass(struct mw_chan_httpd *ch)
-{
-    apr_status_t rv;
-
-    ch->passed = 1;
-    rv = ap_pass_brigade(ch->r->output_filters, ch->out);
-    apr_brigade_cleanup(ch->out);
-    return rv != APR_SUCCESS || ch->r->connection->aborted ? MW_EABORT : 0;
-}
-
 static int op_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
 {
     struct mw_chan_httpd *ch = self(c);
-    apr_bucket_alloc_t *alloc = ch->r->connection->bucket_alloc;
 
     if (ch->replaced || ch->redirect)
         return ch->r->connection->aborted ? MW_EABORT : 0;
-    if ((flags & MW_DATA_MORE) && ch->waiting + n <= COALESCE_MAX) {
-        ch->waiting += n;
-        return apr_brigade_write(ch->out, NULL, NULL, p, n) == APR_SUCCESS ? 0 : MW_ENOMEM;
-    }
-    ch->waiting = 0;
-    if (n > 0)
-        APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_transient_create(p, n, alloc));
-    if (!(flags & MW_DATA_MORE))
-        APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_flush_create(alloc));
-    return pass(ch);
+    if (ch->flow.keeps)
+        return mw_outflow_keep(&ch->flow, p, n);
+    return mw_outflow_write(&ch->flow, p, n, (flags & MW_DATA_MORE) != 0);
 }
 
 /* The end of the client's sending side shows also behind bytes that nobody has read (a body, a pipelined
@@ -350,7 +330,7 @@ static void end_unsent(struct mw_chan_httpd *ch, enum mw_end how)
 {
     request_rec *r = ch->r;
 
-    apr_brigade_cleanup(ch->out);
+    mw_outflow_drop(&ch->flow);
     apr_table_clear(r->headers_out);
     r->status = HTTP_OK;
     r->status_line = NULL;
@@ -362,13 +342,10 @@ static void end_unsent(struct mw_chan_httpd *ch, enum mw_end how)
 static void end_broken(struct mw_chan_httpd *ch)
 {
     request_rec *r = ch->r;
-    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
 
     r->connection->keepalive = AP_CONN_CLOSE;
-    APR_BRIGADE_INSERT_TAIL(ch->out,
-                            ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, alloc));
-    APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_eos_create(alloc));
-    (void)pass(ch);
+    (void)!mw_outflow_finish(&ch->flow, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
+                                                               r->connection->bucket_alloc));
 }
 
 static int op_end(struct mw_chan *c, enum mw_end how)
@@ -380,12 +357,10 @@ static int op_end(struct mw_chan *c, enum mw_end how)
         return end_aborted(ch);
     if (ch->replaced || (ch->redirect && how == MW_END_COMPLETE))
         return end_replaced(ch);
-    if (how == MW_END_COMPLETE) {
-        APR_BRIGADE_INSERT_TAIL(ch->out, apr_bucket_eos_create(r->connection->bucket_alloc));
-        return pass(ch);
-    }
+    if (how == MW_END_COMPLETE)
+        return mw_outflow_finish(&ch->flow, NULL);
     ch->redirect = NULL;
-    if (ch->passed)
+    if (ch->flow.passed)
         end_broken(ch);
     else
         end_unsent(ch, how);
@@ -406,14 +381,17 @@ void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct m
 {
     mw_chan_init(&ch->chan, &ops, req);
     ch->r = r;
-    ch->out = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    mw_outflow_init(&ch->flow, r);
     ch->in = NULL;
     ch->in_end = (req->flags & MW_REQ_BODY) ? 0 : 1;
-    ch->passed = 0;
-    ch->waiting = 0;
     ch->status = OK;
     ch->replaced = 0;
     ch->redirect = NULL;
+}
+
+void mw_chan_httpd_fini(struct mw_chan_httpd *ch)
+{
+    mw_outflow_fini(&ch->flow);
 }
 
 const char *mw_chan_httpd_redirect(const struct mw_chan_httpd *ch)

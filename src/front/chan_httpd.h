@@ -10,13 +10,12 @@
 #include <apr_buckets.h>
 
 #include "chan.h"
+#include "outflow.h"
 
 struct mw_chan_httpd {
     struct mw_chan chan; /* first */
     request_rec *r;
-    apr_bucket_brigade *out; /* data that may wait for more */
-    size_t waiting;          /* bytes of it */
-    int passed; /* something went to the output filters: the answer has begun for the client */
+    struct mw_outflow flow; /* of the answer's body */
     apr_bucket_brigade *in; /* NULL until the first read */
     int in_end; /* 0: the body goes on; 1: clean end; < 0: the MW_E* that read repeats */
     int status; /* what the handler returns: OK, or the status of an answer that httpd is to make */
@@ -27,6 +26,8 @@ struct mw_chan_httpd {
 
 /* req is borrowed and outlives the channel. */
 void mw_chan_httpd_init(struct mw_chan_httpd *ch, request_rec *r, const struct mw_req *req);
+
+void mw_chan_httpd_fini(struct mw_chan_httpd *ch);
 
 /* The path that is to answer instead, if the channel has ended with one (mw_chan_httpd.redirect). */
 const char *mw_chan_httpd_redirect(const struct mw_chan_httpd *ch);

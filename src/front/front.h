@@ -16,6 +16,7 @@ struct mw_front {
     pid_t pid;          /* of this child: asking for it is a system call */
     const struct mw_config *config;
     struct mw_endpoint **endpoints; /* index = mw_group.index */
+    const char *temp_dir;           /* for files without a name */
     struct mw_embed *embed;         /* the embedded runtime, started at the first use */
 };
 

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <apr_file_io.h>
 #include <ap_mpm.h>
 #include <ap_release.h>
 #include <http_core.h>
@@ -116,6 +117,8 @@ void mw_life_child_init(apr_pool_t *pchild, server_rec *s)
     f->server = s;
     f->pid = getpid();
     f->config = mw_config_global(s);
+    if (apr_temp_dir_get(&f->temp_dir, pchild) != APR_SUCCESS)
+        f->temp_dir = "/tmp";
     mw_generation_leave_others(generation);
     f->embed = mw_embed_create(pchild, s, f->config);
     rv = make_endpoints(pchild, f, s);

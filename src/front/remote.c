@@ -39,14 +39,16 @@ struct remote {
     int body_used;   /* streamed bytes have gone to a worker and cannot be sent again */
     int body_ended;  /* the end of a streamed body has been sent */
     int abort_sent;
-    int corked;  /* data went to the channel as if more were to follow at once */
     int suspect; /* a worker died with it: it is tried once more, not on all workers in turn */
+    /* How the channel is to be ended once the worker's thread is given back: that may wait for the client. */
+    enum mw_end how;
+    int status; /* instead of 500, where nothing has been answered; 0: none */
 };
 
 enum outcome {
     OUT_MORE, /* go on receiving */
-    OUT_DONE, /* END came; the channel is ended, the connection is free */
-    OUT_LOST, /* the channel is ended, the connection is not to be used again */
+    OUT_DONE, /* END came; the connection is free */
+    OUT_LOST, /* the request is over, the connection is not to be used again */
     OUT_AGAIN /* the application has not answered: try another worker */
 };
 
@@ -121,15 +123,11 @@ static int send_request(struct remote *rm, struct mw_link *l)
 
 typedef enum outcome frame_fn(struct remote *rm, struct mw_link *l, const struct mw_frame *f);
 
-/* End the channel because of this side's or the worker's failure, with a status of our own if the
- * answer has not begun. */
+/* This side's or the worker's failure, with a status of our own if the answer has not begun. */
 static enum outcome end_lost(struct remote *rm, int status)
 {
-    enum mw_end how = rm->ch->chan.state == MW_CHAN_OPEN ? MW_END_FAILED : MW_END_TRUNCATED;
-
-    mw_chan_end(&rm->ch->chan, how);
-    if (rm->ch->status != OK)
-        rm->ch->status = status;
+    rm->how = rm->ch->chan.state == MW_CHAN_OPEN ? MW_END_FAILED : MW_END_TRUNCATED;
+    rm->status = status;
     return OUT_LOST;
 }
 
@@ -142,14 +140,31 @@ static enum outcome bad_frame(struct remote *rm, const struct mw_frame *f, const
     return end_lost(rm, HTTP_BAD_GATEWAY);
 }
 
+/* Some of the body, or MW_EAGAIN; waits: never that. A client may first have to take what the application
+ * has already answered. */
+static ssize_t read_streamed(struct remote *rm, size_t cap, int waits)
+{
+    struct mw_outflow *of = &rm->ch->flow;
+
+    if (!waits || !mw_outflow_is_idle(of)) {
+        ssize_t n = mw_chan_httpd_read_now(rm->ch, rm->body, cap);
+
+        if (n != MW_EAGAIN || !waits)
+            return n;
+        n = mw_outflow_settle(of);
+        if (n)
+            return n;
+    }
+    return mw_chan_read(&rm->ch->chan, rm->body, cap);
+}
+
 /* Send one BODY, the end of the body, or both. waits: for the client, until there is something to send.
  * Returns whether there may be more to send at once. */
 static int send_body(struct remote *rm, struct mw_link *l, int waits)
 {
     uint64_t credit = rm->upto - rm->sent;
     size_t cap = credit < MW_FRAME_DATA_MAX ? (size_t)credit : MW_FRAME_DATA_MAX;
-    ssize_t n = waits ? mw_chan_read(&rm->ch->chan, rm->body, cap)
-                      : mw_chan_httpd_read_now(rm->ch, rm->body, cap);
+    ssize_t n = read_streamed(rm, cap, waits);
     int rv = 0;
 
     if (n == MW_EAGAIN)
@@ -243,11 +258,10 @@ static enum outcome on_head(struct remote *rm, struct mw_link *l, const struct m
 
 static enum outcome on_data(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
-    /* More frames are here already: one write to the client for all of them. */
+    /* More frames are here already: no need to look for the client before. */
     unsigned flags = mw_link_has_input(l) ? MW_DATA_MORE : 0;
     int rv = mw_chan_data(&rm->ch->chan, f->payload, f->n, flags);
 
-    rm->corked = flags != 0;
     if (rv == MW_EABORT)
         return send_abort(rm, l);
     return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
@@ -277,21 +291,9 @@ static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw
         return bad_frame(rm, f, "bytes follow it");
     if (how == MW_END_RELOAD && rm->ch->chan.state == MW_CHAN_OPEN && !rm->body_used)
         return OUT_AGAIN;
-    mw_chan_end(&rm->ch->chan, (enum mw_end)how);
+    rm->how = (enum mw_end)how;
     /* Often it was not the thread itself that said so: nobody reads its connection any more. */
     return how == MW_END_TIMEOUT ? OUT_LOST : OUT_DONE;
-}
-
-/* What follows the last data is neither data nor the end: it must not wait with what the worker does
- * now, which may be to wait for what the client says to it. */
-static enum outcome push(struct remote *rm, struct mw_link *l)
-{
-    int rv = mw_chan_data(&rm->ch->chan, "", 0, 0);
-
-    rm->corked = 0;
-    if (rv == MW_EABORT)
-        return send_abort(rm, l);
-    return rv ? end_lost(rm, HTTP_BAD_GATEWAY) : OUT_MORE;
 }
 
 static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
@@ -305,8 +307,6 @@ static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct 
 
     if (!fn)
         return bad_frame(rm, f, "not one that a worker sends");
-    if (rm->corked && f->type != MW_F_DATA && f->type != MW_F_END && push(rm, l) != OUT_MORE)
-        return OUT_LOST;
     return fn(rm, l, f);
 }
 
@@ -350,7 +350,7 @@ static enum outcome on_broken(struct remote *rm, int rv)
     if (again && !unread)
         rm->suspect = 1;
     if (rm->abort_sent) { /* nobody is there to be told */
-        mw_chan_end(&rm->ch->chan, MW_END_ABORTED);
+        rm->how = MW_END_ABORTED;
         return OUT_LOST;
     }
     ap_log_rerror(APLOG_MARK, again ? APLOG_WARNING : APLOG_ERR, 0, r,
@@ -368,6 +368,34 @@ static enum outcome on_broken(struct remote *rm, int rv)
     return end_lost(rm, rv == MW_ETIMEOUT ? HTTP_GATEWAY_TIME_OUT : HTTP_BAD_GATEWAY);
 }
 
+/* The next frame. Until it comes the client gets what those before it have brought. */
+static int next_frame(struct remote *rm, struct mw_link *l, struct mw_frame *f)
+{
+    struct mw_outflow *of = &rm->ch->flow;
+    uint64_t deadline = 0;
+    int ready = mw_link_has_input(l);
+    int rv;
+
+    while (!mw_outflow_is_idle(of)) {
+        if (ready && !mw_outflow_is_full(of)) {
+            rv = mw_link_recv_now(l, f);
+            if (rv != MW_EAGAIN)
+                return rv;
+        }
+        if (!deadline)
+            deadline = l->timeout_ms ? mw_clock_deadline((uint64_t)l->timeout_ms) : MW_NO_DEADLINE;
+        rv = mw_outflow_await(of, l->fd, deadline);
+        if (rv == MW_EABORT) {
+            mw_outflow_drop(of);
+            (void)send_abort(rm, l);
+        } else if (rv < 0) {
+            return rv;
+        }
+        ready = rv == 1 || mw_link_has_input(l);
+    }
+    return mw_link_recv(l, f);
+}
+
 static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
 {
     struct mw_frame f;
@@ -381,7 +409,7 @@ static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
     if (rv)
         return on_broken(rm, rv);
     do {
-        rv = mw_link_recv(lease->link, &f);
+        rv = next_frame(rm, lease->link, &f);
         out = rv ? on_broken(rm, rv) : on_frame(rm, lease->link, &f);
     } while (out == OUT_MORE);
     return out;
@@ -402,6 +430,23 @@ static int refuse(struct remote *rm, int rv, int64_t waited_ms)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+static void keep_answer(struct mw_chan_httpd *ch, const struct mw_group *g)
+{
+    const struct mw_spec *spec = &g->spec;
+    struct mw_outflow_limits limits = {
+        .spool = {.memory = spec->response_buffer_size ? (uint64_t)spec->response_buffer_size
+                                                       : MW_RESPONSE_BUFFER,
+                  .file = (uint64_t)spec->response_spool_size,
+                  .dir = mw_front()->temp_dir},
+        .timeout_ms = spec->response_socket_timeout_ms ? spec->response_socket_timeout_ms
+                      : spec->socket_timeout_ms        ? spec->socket_timeout_ms
+                                                : (int64_t)apr_time_as_msec(ch->r->server->timeout),
+        .flush_delay_ms = spec->response_flush_delay_ms,
+    };
+
+    mw_outflow_keeps(&ch->flow, &limits);
+}
+
 int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct mw_endpoint *e,
                     uint8_t *block, size_t n)
 {
@@ -416,6 +461,7 @@ int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct 
         mw_chan_end(&ch->chan, MW_END_FAILED);
         return rv;
     }
+    keep_answer(ch, t->group);
     mw_req_patch_queue_us(block, mw_clock_epoch_us());
     start = mw_clock_ms();
     deadline = mw_clock_deadline((uint64_t)wait_ms);
@@ -435,7 +481,10 @@ int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct 
                       "WSGI0124: %d workers of group '%s' in turn ended before they answered; 503",
                       ATTEMPTS_MAX, spec->name);
         apr_table_setn(ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
-        end_lost(&rm, HTTP_SERVICE_UNAVAILABLE);
+        (void)end_lost(&rm, HTTP_SERVICE_UNAVAILABLE);
     }
+    mw_chan_end(&ch->chan, rm.how);
+    if (rm.status && ch->status != OK)
+        ch->status = rm.status;
     return ch->status;
 }

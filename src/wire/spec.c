@@ -14,6 +14,7 @@
 #define DAY_MS (86400 * 1000)
 #define YEAR_MS (INT64_C(366) * DAY_MS)
 #define SECS(s) ((s)*1000)
+#define GIB (1 << 30)
 #define ID_MAX (UINT32_MAX - 1) /* (uid_t)-1 means "no change" in system calls */
 
 enum { PRELOAD_EXPLICIT = 1, PRELOAD_MUST = 2 };
@@ -34,6 +35,17 @@ const struct mw_opt mw_spec_opts[] = {
      "socket-timeout."},
     {"socket-timeout", MW_OPT_SECS, AT(socket_timeout_ms), 0, DAY_MS, 0,
      "Seconds that each single wait between httpd and a worker may take; 0: httpd's Timeout."},
+    {"response-socket-timeout", MW_OPT_SECS, AT(response_socket_timeout_ms), 0, DAY_MS, 0,
+     "Seconds that each single wait for the client may take while it gets the answer; then the answer "
+     "is cut; 0: as long as socket-timeout. Over HTTP/2, H2StreamTimeout or Timeout."},
+    {"response-buffer-size", MW_OPT_BYTES, AT(response_buffer_size), 64 << 10, GIB, 0,
+     "Bytes of an answer that httpd keeps in memory for a client slower than the application; 0: 1M."},
+    {"response-spool-size", MW_OPT_BYTES, AT(response_spool_size), 0, 1024 * (int64_t)GIB, GIB,
+     "Bytes of an answer that httpd keeps beyond that in a temporary file without a name; then the "
+     "application has to wait for the client."},
+    {"response-flush-delay", MW_OPT_INT, AT(response_flush_delay_ms), 0, 1000, 5,
+     "Milliseconds between two flushes of an answer that comes in pieces: what comes sooner goes out "
+     "together with what follows; 0: every piece at once."},
     {"startup-timeout", MW_OPT_SECS, AT(startup_timeout_ms), 0, DAY_MS, SECS(60),
      "Seconds from the start of a process until its preloaded scripts are imported; then it is "
      "killed and started again later; 0: no limit."},

@@ -12,6 +12,8 @@
 #define MW_SPEC_MAX (1u << 20) /* bytes of an encoded specification */
 #define MW_SPEC_LIST_MAX 4096u /* entries of a list */
 
+#define MW_RESPONSE_BUFFER (1 << 20)
+
 /* A script to import before the worker is ready (WSGIScriptAlias with both groups). */
 struct mw_preload {
     struct mw_str script;
@@ -59,6 +61,12 @@ struct mw_spec {
     const char *display_name; /* %{GROUP} already expanded */
     const char *env;          /* KEY=VALUE, '\n' between them; may hold secrets: never logged */
     const char *env_file;     /* of such lines, read by the worker while it has httpd's rights */
+
+    /* Of the way between httpd and client. */
+    int64_t response_socket_timeout_ms; /* 0: socket timeout */
+    int64_t response_buffer_size;       /* bytes of an answer in memory; 0: MW_RESPONSE_BUFFER */
+    int64_t response_spool_size;        /* bytes beyond that in a file; 0: none */
+    int64_t response_flush_delay_ms;    /* between two flushes of a stream */
 
     /* Of the interpreter: two options, and what the directives said. */
     struct mw_pyopts py;

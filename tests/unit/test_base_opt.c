@@ -148,7 +148,7 @@ static void test_opt_04_refusals_change_nothing_and_say_why(void **state)
          "must be a whole number of seconds from 2 to 60; ~1% to ~50% may follow it",
          {"", "1", "61", "1~10%", "61~10%", "10s~10%"}},
         {"size",
-         "must be a whole number of bytes from 1M to 2G; K, M or G may follow it",
+         "must be 0 or a whole number of bytes from 1M to 2G; K, M or G may follow it",
          {"", "1048575", "1023K", "2147483649", "3G", "1m", "1MB", "1 M", "M", "1T", "1.5G", "-1M",
           "9007199254740992K", "8589934592G"}},
         {"flag", "must be On or Off", {"", "1", "yes", "onn", "o", "true"}},
