@@ -84,6 +84,7 @@ void *mw_config_create_dir(apr_pool_t *p, char *dir)
     conf->pass_apache_request = -1;
     conf->enable_sendfile = -1;
     conf->ignore_activity = -1;
+    conf->request_timeout_ms = -1;
     conf->map_head = MW_MAP_UNSET;
     return conf;
 }
@@ -147,6 +148,8 @@ void *mw_config_merge_dir(apr_pool_t *p, void *base, void *add)
     conf->pass_apache_request = merge_flag(b->pass_apache_request, a->pass_apache_request);
     conf->enable_sendfile = merge_flag(b->enable_sendfile, a->enable_sendfile);
     conf->ignore_activity = merge_flag(b->ignore_activity, a->ignore_activity);
+    conf->request_timeout_ms = a->request_timeout_ms >= 0 ? a->request_timeout_ms
+                                                          : b->request_timeout_ms;
     conf->map_head = merge_flag(b->map_head, a->map_head);
     conf->restrict_process = a->restrict_process ? a->restrict_process : b->restrict_process;
     conf->handlers = merge_handlers(p, b->handlers, a->handlers);

@@ -74,6 +74,7 @@ struct mw_config {
     struct mw_setting control_socket; /* absolute path; not set: in httpd's runtime directory */
     int no_control_socket;            /* WSGIControlSocket Off */
     int restrict_embedded;            /* -1: not set */
+    int limits_requests;              /* there is a WSGIRequestTimeout that is no 0 */
     apr_array_header_t *remarks;      /* const char *: logged at info by mw_config_finish */
     int finished;                     /* mw_config_finish said OK already */
 };
@@ -97,6 +98,7 @@ struct mw_dir_conf {
     int pass_apache_request;
     int enable_sendfile;
     int ignore_activity;
+    int64_t request_timeout_ms;              /* -1: not set */
     int map_head;                            /* enum mw_map_head */
     apr_array_header_t *restrict_process;    /* const char *: groups; NULL: not set */
     apr_array_header_t *handlers;            /* struct mw_handler_script; NULL: none */

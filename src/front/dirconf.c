@@ -43,9 +43,6 @@ const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg)
 const struct mw_dirconf_idle mw_dirconf_sendfile = {
     offsetof(struct mw_dir_conf, enable_sendfile),
     "what wsgi.file_wrapper returns is read and sent in blocks"};
-const struct mw_dirconf_idle mw_dirconf_activity = {
-    offsetof(struct mw_dir_conf, ignore_activity),
-    "processes are not restarted for inactivity, so no request keeps them from it"};
 
 const char *mw_dirconf_idle_flag(cmd_parms *cmd, void *dir, const char *arg)
 {
@@ -56,6 +53,25 @@ const char *mw_dirconf_idle_flag(cmd_parms *cmd, void *dir, const char *arg)
     if (!err && *value)
         mw_cmd_remark(cmd, row->why);
     return err;
+}
+
+/* Read as the option of a group is, whose value it replaces. */
+const char *mw_dirconf_request_timeout(cmd_parms *cmd, void *dir, const char *arg)
+{
+    static const struct mw_opt row = {"seconds",
+                                      MW_OPT_SECS,
+                                      offsetof(struct mw_dir_conf, request_timeout_ms),
+                                      0,
+                                      86400 * 1000,
+                                      -1,
+                                      "Seconds a request may take."};
+    char why[200];
+
+    if (mw_opt_set(&row, dir, arg, why, sizeof(why)))
+        return mw_cmd_complain(cmd, "'%s' %s; 0 means no limit", arg, why);
+    if (mw_opt_number(&row, dir) > 0)
+        mw_config_global(cmd->server)->limits_requests = 1;
+    return NULL;
 }
 
 const char *mw_dirconf_map_head(cmd_parms *cmd, void *dir, const char *arg)

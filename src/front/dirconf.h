@@ -22,7 +22,7 @@ struct mw_dirconf_idle {
     size_t off;
     const char *why;
 };
-extern const struct mw_dirconf_idle mw_dirconf_sendfile, mw_dirconf_activity;
+extern const struct mw_dirconf_idle mw_dirconf_sendfile;
 
 const char *mw_dirconf_name(cmd_parms *cmd, void *dir, const char *arg);
 
@@ -34,6 +34,7 @@ const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg);
 /* As mw_dirconf_flag, and On is told to have no effect. */
 const char *mw_dirconf_idle_flag(cmd_parms *cmd, void *dir, const char *arg);
 
+const char *mw_dirconf_request_timeout(cmd_parms *cmd, void *dir, const char *arg);
 const char *mw_dirconf_map_head(cmd_parms *cmd, void *dir, const char *arg);
 const char *mw_dirconf_handler_script(cmd_parms *cmd, void *dir, const char *args);
 

@@ -470,8 +470,11 @@ const command_rec mw_directives[] = {
                   OR_SECTIONS, "On or Off: apache.request_rec for extensions, embedded mode"),
     AP_INIT_TAKE1("WSGIEnableSendfile", mw_dirconf_idle_flag, TEXT(&mw_dirconf_sendfile),
                   OR_FILEINFO, "On or Off"),
-    AP_INIT_TAKE1("WSGIIgnoreActivity", mw_dirconf_idle_flag, TEXT(&mw_dirconf_activity),
-                  OR_FILEINFO, "On or Off"),
+    AP_INIT_TAKE1("WSGIIgnoreActivity", mw_dirconf_flag, DIR_FIELD(ignore_activity), OR_FILEINFO,
+                  "On or Off: these requests do not keep a process from inactivity-timeout"),
+    AP_INIT_TAKE1(
+        "WSGIRequestTimeout", mw_dirconf_request_timeout, NULL, OR_SECTIONS,
+        "seconds a request may take, 0: no limit; in place of the group's request-timeout"),
     AP_INIT_ITERATE("WSGITrustedProxyHeaders", mw_dirconf_trusted_header, NULL, OR_FILEINFO,
                     "headers of proxies that may change the environ"),
     AP_INIT_ITERATE("WSGITrustedProxies", mw_dirconf_trusted_proxy, NULL, OR_FILEINFO,

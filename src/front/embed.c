@@ -130,6 +130,22 @@ static void preload(struct mw_embed *e)
     }
 }
 
+/* Under the lock. This thread also sees to it that requests do not take longer than they may. */
+static void wait_or_watch(struct mw_embed *e)
+{
+    struct timespec until;
+    uint64_t next;
+
+    if (!e->config->limits_requests) {
+        pthread_cond_wait(&e->changed, &e->lock);
+        return;
+    }
+    next = e->py->expire();
+    until.tv_sec = (time_t)(next / 1000);
+    until.tv_nsec = (long)(next % 1000) * 1000000;
+    pthread_cond_timedwait(&e->changed, &e->lock, &until);
+}
+
 static void *python_main(void *arg)
 {
     struct mw_embed *e = arg;
@@ -142,7 +158,7 @@ static void *python_main(void *arg)
     set_state(e, EMBED_RUNNING);
     pthread_mutex_lock(&e->lock);
     while (e->state != EMBED_STOPPING)
-        pthread_cond_wait(&e->changed, &e->lock);
+        wait_or_watch(e);
     pthread_mutex_unlock(&e->lock);
     e->py->stop(STOP_BUDGET_MS, "");
     return NULL;
@@ -170,6 +186,7 @@ static apr_status_t stop(void *arg)
 struct mw_embed *mw_embed_create(apr_pool_t *pchild, server_rec *s, const struct mw_config *config)
 {
     struct mw_embed *e = apr_pcalloc(pchild, sizeof *e);
+    pthread_condattr_t attr;
 
     apr_pool_create(&e->pool, pchild);
     e->server = s;
@@ -177,7 +194,10 @@ struct mw_embed *mw_embed_create(apr_pool_t *pchild, server_rec *s, const struct
         setenv("PYTHON_EGG_CACHE", config->py.eggs, 1);
     e->config = config;
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->changed, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&e->changed, &attr);
+    pthread_condattr_destroy(&attr);
     apr_pool_cleanup_register(pchild, e, stop, apr_pool_cleanup_null);
     return e;
 }

@@ -473,6 +473,13 @@ static uint64_t script_stamp(const request_rec *r, const struct mw_target *t)
                         (uint64_t)r->finfo.device);
 }
 
+static uint32_t time_limit_ms(request_rec *r, const struct mw_target *t)
+{
+    int64_t own = mw_config_dir(r)->request_timeout_ms;
+
+    return (uint32_t)(own >= 0 ? own : t->group ? t->group->spec.request_timeout_ms : 0);
+}
+
 static void fill_head(const struct writer *w, const struct mw_target *t, struct mw_req *head)
 {
     request_rec *r = w->r;
@@ -490,6 +497,9 @@ static void fill_head(const struct writer *w, const struct mw_target *t, struct 
     }
     if (t->group_explicit)
         head->flags |= MW_REQ_GROUP_EXPLICIT;
+    if (mw_config_dir(r)->ignore_activity == 1)
+        head->flags |= MW_REQ_IGNORE_ACTIVITY;
+    head->timeout_ms = time_limit_ms(r, t);
     head->start_us = (uint64_t)r->request_time;
     head->script = str(t->script);
     head->callable = str(t->callable);

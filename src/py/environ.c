@@ -249,7 +249,7 @@ static int put_constants(struct builder *b, PyObject *file_wrapper)
     const unsigned *v = mw_py_config()->server_version;
 
     return put(b, MW_STR("wsgi.version"), Py_BuildValue("(ii)", 1, 0)) ||
-           put(b, MW_STR("wsgi.run_once"), Py_NewRef(Py_False)) ||
+           put_bool(b, MW_STR("wsgi.run_once"), mw_py_config()->run_once) ||
            put(b, MW_STR("wsgi.input_terminated"), Py_NewRef(Py_True)) ||
            put(b, MW_STR("wsgi.file_wrapper"), Py_NewRef(file_wrapper)) ||
            put(b, MW_STR("mod_wsgi.version"), mw_py_version_tuple()) ||

@@ -23,6 +23,10 @@
 #define MW_PY_STOP_EVICTION "eviction_signal"
 #define MW_PY_STOP_RELOAD "script_reload"
 #define MW_PY_STOP_CPU "cpu_time_limit"
+#define MW_PY_STOP_REQUESTS "maximum_requests"
+#define MW_PY_STOP_REQUEST "request_timeout"
+#define MW_PY_STOP_INACTIVITY "inactivity_timeout"
+#define MW_PY_STOP_DEADLOCK "deadlock_timeout"
 
 struct mw_py_config {
     const char *home;     /* prefix or virtual environment; NULL: compiled in */
@@ -31,6 +35,7 @@ struct mw_py_config {
     const char *process_group;  /* "" in embedded mode */
     unsigned threads;           /* mod_wsgi.threads_per_process */
     unsigned processes;         /* mod_wsgi.maximum_processes */
+    int run_once;               /* wsgi.run_once: a process for each request */
     int main_alias;             /* the first application group that was not configured explicitly
                                   runs in the main interpreter under its own name (daemons) */
     unsigned server_version[3]; /* httpd's, for apache.version */

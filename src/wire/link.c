@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "clock.h"
 #include "io.h"
@@ -24,7 +25,8 @@
 #define IN_CAP (MW_FRAME_HDR + (32u << 10))
 #define KEEP_CAP (2 * IN_CAP)
 #define CORK_MAX (64u << 10)
-#define PIECES 8 /* frames of a long payload in one system call */
+#define CUT_WAIT_MS 20 /* for a thread that is sending */
+#define PIECES 8       /* frames of a long payload in one system call */
 
 _Static_assert(CORK_MAX <= MW_FD_LEAD_MAX, "what goes in front of a frame with a descriptor");
 _Static_assert(MW_BODY_INLINE_MAX + MW_FRAME_HDR * 3 < IN_CAP, "inline body in one read");
@@ -302,6 +304,39 @@ int mw_link_send(struct mw_link *l, unsigned type, const void *payload, size_t n
         rv = send_frames_locked(l, type, payload, n);
     pthread_mutex_unlock(&l->send_lock);
     return rv;
+}
+
+/* Who holds it longer waits for the peer, within a frame. */
+static int lock_soon(pthread_mutex_t *lock)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += CUT_WAIT_MS * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    return pthread_mutex_timedlock(lock, &until) == 0;
+}
+
+/* Without the lock nothing can be said any more. */
+void mw_link_cut(struct mw_link *l, unsigned type, uint8_t v)
+{
+    uint8_t frame[MW_FRAME_HDR + 1];
+    struct iovec iov = {frame, sizeof frame};
+
+    if (lock_soon(&l->send_lock)) {
+        if (!failed(l)) {
+            mw_buf_clear(&l->out);
+            mw_frame_header(frame, type, 1);
+            frame[MW_FRAME_HDR] = v;
+            (void)!mw_io_send_all(l->fd, &iov, 1, 0);
+        }
+        fail(l, MW_ECLOSED);
+        pthread_mutex_unlock(&l->send_lock);
+    }
+    shutdown(l->fd, SHUT_RDWR);
 }
 
 /* -- receive -- */

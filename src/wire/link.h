@@ -63,6 +63,12 @@ MW_MUST_CHECK int mw_link_flush(struct mw_link *l);
  * must be the thread that receives). */
 MW_MUST_CHECK int mw_link_send(struct mw_link *l, unsigned type, const void *payload, size_t n);
 
+/* The last frame, sent by another thread than the one that uses the link, which may be stuck anywhere:
+ * what was put and not sent is dropped, the frame is sent if the socket takes it now, and the link is
+ * dead (MW_ECLOSED) for all who use it, those who wait in it included. Waits no longer than 20 ms. The link's owner
+ * must not free it meanwhile. */
+void mw_link_cut(struct mw_link *l, unsigned type, uint8_t v);
+
 /* Next frame; waits up to timeout_ms. The frame's payload is borrowed until the next receive
  * call. The first frame must be HELLO; it is checked, kept in l->peer and not returned.
  * MW_ECLOSED (at a frame boundary or not), MW_ETIMEOUT, MW_EPROTO, MW_ELIMIT, MW_EIO. */

@@ -49,6 +49,17 @@ const struct mw_opt mw_spec_opts[] = {
     {"startup-timeout", MW_OPT_SECS, AT(startup_timeout_ms), 0, DAY_MS, SECS(60),
      "Seconds from the start of a process until its preloaded scripts are imported; then it is "
      "killed and started again later; 0: no limit."},
+    {"request-timeout", MW_OPT_SECS, AT(request_timeout_ms), 0, DAY_MS, 0,
+     "Seconds a request may take from the moment a thread has it; then mod_wsgi.RequestTimeout is "
+     "raised in it; 0: no limit. WSGIRequestTimeout says otherwise for a part of the URLs."},
+    {"interrupt-timeout", MW_OPT_SECS, AT(interrupt_timeout_ms), 0, DAY_MS, 0,
+     "Seconds that RequestTimeout may take to end a request; then its client gets 504 and its "
+     "thread is lost; 0: 5 seconds."},
+    {"inactivity-timeout", MW_OPT_SECS, AT(inactivity_timeout_ms), 0, DAY_MS, 0,
+     "Seconds without a request, after the first one, until a process is replaced; 0: no limit."},
+    {"deadlock-timeout", MW_OPT_SECS, AT(deadlock_timeout_ms), 0, DAY_MS, SECS(300),
+     "Seconds in which no thread can get Python's lock (GIL) until a process is replaced; 0: no "
+     "limit."},
     {"graceful-timeout", MW_OPT_SECS, AT(graceful_timeout_ms), 0, DAY_MS, SECS(15),
      "Seconds a process that is being replaced may take to finish its requests."},
     {"eviction-timeout", MW_OPT_SECS, AT(eviction_timeout_ms), 0, DAY_MS, 0,

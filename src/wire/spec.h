@@ -34,6 +34,10 @@ struct mw_spec {
     int64_t queue_timeout_ms;         /* 0: socket timeout */
     int64_t socket_timeout_ms;        /* 0: httpd's Timeout */
     int64_t startup_timeout_ms;       /* supervisor's limit for READY */
+    int64_t request_timeout_ms;       /* of requests without a WSGIRequestTimeout; 0: none */
+    int64_t interrupt_timeout_ms;     /* from there to when it is given up; 0: worker's own */
+    int64_t inactivity_timeout_ms;    /* 0: none, as the next */
+    int64_t deadlock_timeout_ms;      /* without the GIL */
     int64_t graceful_timeout_ms;      /* drain */
     int64_t eviction_timeout_ms;      /* drain after SIGUSR1; 0: as graceful */
     int64_t shutdown_timeout_ms;      /* after the drain: atexit and threads */

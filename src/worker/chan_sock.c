@@ -355,13 +355,28 @@ static void sock_log(struct mw_chan *c, const struct mw_mark *mark, const char *
         mw_log(mark->level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
 }
 
+/* The thread that serves, or who gives up on it. */
+static int take_end(struct mw_chan_sock *cs)
+{
+    return !__atomic_exchange_n(&cs->end_taken, 1, __ATOMIC_ACQ_REL);
+}
+
+int mw_chan_sock_give_up(struct mw_chan_sock *cs)
+{
+    if (!take_end(cs))
+        return 0;
+    mw_link_cut(cs->link, MW_F_END, MW_END_TIMEOUT);
+    return 1;
+}
+
 static int sock_end(struct mw_chan *c, enum mw_end how)
 {
     struct mw_chan_sock *cs = self(c);
+    int mine = take_end(cs);
 
     pthread_mutex_lock(&cs->log_lock);
     cs->ended = 1;
-    int rv = mw_link_put_u8(cs->link, MW_F_END, (uint8_t)how);
+    int rv = mine ? mw_link_put_u8(cs->link, MW_F_END, (uint8_t)how) : MW_ECLOSED;
     pthread_mutex_unlock(&cs->log_lock);
     mw_board_busy(cs->board, cs->slot, -1);
     if (rv == 0)
@@ -429,6 +444,7 @@ static int open_request(struct mw_chan_sock *cs, const struct mw_frame *f)
     cs->client_gone = 0;
     cs->flushes = 0;
     cs->ended = 0;
+    __atomic_store_n(&cs->end_taken, 0, __ATOMIC_RELAXED);
     mw_board_busy(cs->board, cs->slot, 1);
     return 0;
 }

@@ -42,6 +42,7 @@ struct mw_chan_sock {
     unsigned flushes; /* of this request */
     int broken;       /* MW_E*: the child sent what it must not, or the connection failed */
 
+    int end_taken;            /* atomic: who set it sends END */
     pthread_mutex_t log_lock; /* guards ended: no LOG may follow END */
     int ended;
 };
@@ -57,6 +58,12 @@ MW_MUST_CHECK int mw_chan_sock_accept(struct mw_chan_sock *cs);
 
 /* After the channel's end: 0 if the connection is good for another request, else why not. */
 MW_MUST_CHECK int mw_chan_sock_broken(const struct mw_chan_sock *cs);
+
+/* End the request with MW_END_TIMEOUT in place of its thread, whose operations fail from now on, and end
+ * the connection. 0: the thread has just ended it itself. Any thread that keeps the channel from being
+ * used for another request or freed; waits no longer than mw_link_cut. The thread is counted on the board until it comes
+ * back. */
+MW_MUST_CHECK int mw_chan_sock_give_up(struct mw_chan_sock *cs);
 
 /* Give back large buffers. */
 void mw_chan_sock_trim(struct mw_chan_sock *cs);

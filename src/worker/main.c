@@ -26,6 +26,7 @@
 #include "io.h"
 #include "limits.h"
 #include "log.h"
+#include "monitor.h"
 #include "pool.h"
 #include "py.h"
 #include "report.h"
@@ -58,6 +59,8 @@ struct worker {
     const struct mw_py_runtime *runtime;
     struct mw_board *board;
     struct mw_intake intake;
+    struct mw_running running;
+    struct mw_monitor monitor;
     struct mw_pool pool;
     struct mw_report report;
     int signal_r;
@@ -283,6 +286,7 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                .process_group = spec->name,
                                .threads = (unsigned)spec->threads,
                                .processes = mw_spec_processes(spec),
+                               .run_once = mw_monitor_serves_once(spec),
                                .main_alias = 1,
                                .server_version = {(unsigned)(spec->server_version >> 16 & 0xff),
                                                   (unsigned)(spec->server_version >> 8 & 0xff),
@@ -377,10 +381,48 @@ static void recycle(void *ctx, const char *why, const char *reason, const struct
     wake_main();
 }
 
+static void ask(void *ctx, const char *why, const char *reason)
+{
+    recycle(ctx, why, reason, NULL);
+}
+
+static void drain_and_tell(struct worker *w, const char *why, int64_t limit_ms, const char *reason);
+
+/* No request can finish, no exit function run. */
+static int is_stuck(const char *reason)
+{
+    return strcmp(reason, MW_PY_STOP_DEADLOCK) == 0;
+}
+
+static void leave_now(void *ctx, const char *why, const char *reason)
+{
+    struct worker *w = ctx;
+    drain_and_tell(w, why, is_stuck(reason) ? 0 : w->spec.graceful_timeout_ms, reason);
+}
+
+static int start_monitor(struct worker *w, char *why, size_t cap)
+{
+    struct mw_monitor_config cfg = {.spec = &w->spec,
+                                    .runtime = w->runtime,
+                                    .running = &w->running,
+                                    .seed = (uint64_t)w->incarnation << 16 | w->slot,
+                                    .ask = ask,
+                                    .leave = leave_now,
+                                    .ctx = w};
+
+    int rv = mw_running_init(&w->running, (unsigned)w->spec.threads, mw_monitor_grace_ms(&w->spec));
+    if (rv) {
+        snprintf(why, cap, "%s", mw_err_text(rv));
+        return rv;
+    }
+    return mw_monitor_start(&w->monitor, &cfg) ? because(why, cap, "pthread_create") : 0;
+}
+
 static int start_threads(struct worker *w, char *why, size_t cap)
 {
     struct mw_pool_config cfg = {.runtime = w->runtime,
                                  .intake = &w->intake,
+                                 .monitor = &w->monitor,
                                  .board = w->board,
                                  .slot = w->slot,
                                  .threads = (unsigned)w->spec.threads,
@@ -389,7 +431,7 @@ static int start_threads(struct worker *w, char *why, size_t cap)
                                  .ctx = w};
 
     w->report = (struct mw_report){
-        .runtime = w->runtime, .running = &w->pool.at, .incarnation = w->incarnation};
+        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
     if (mw_pool_start(&w->pool, &cfg))
         return because(why, cap, "pthread_create");
     return 0;
@@ -431,6 +473,7 @@ static const struct {
     {"start Python", start_python},
     {"preload scripts", preload},
     {"watch signals", watch_signals},
+    {"start the monitor", start_monitor},
     {"start threads", start_threads},
     {"report ready", report_ready},
 };
@@ -625,7 +668,7 @@ static int may_leave(const struct worker *w)
 
     if (now >= w->drain_until)
         return 1;
-    if (mw_pool_running(&w->pool) > 0)
+    if (mw_monitor_running(&w->monitor) > 0)
         return 0;
     if (mw_board_slot(w->board, w->slot, &info) || info.claimed == 0)
         return 1;
@@ -644,7 +687,9 @@ static void work(struct worker *w)
         if (mw_asks_peek(&w->asks))
             pf[1].events |= POLLOUT;
         pf[2] = (struct pollfd){.fd = w->life, .events = POLLIN};
-        if (poll(pf, 3, w->drain_since ? LEAVE_CHECK_MS : -1) <= 0)
+        uint64_t next = mw_monitor_look(&w->monitor);
+        int wait_ms = mw_clock_poll_ms(next);
+        if (poll(pf, 3, w->drain_since && wait_ms > LEAVE_CHECK_MS ? LEAVE_CHECK_MS : wait_ms) <= 0)
             continue;
         if (pf[0].revents)
             read_signals(w);
@@ -661,14 +706,17 @@ static void work(struct worker *w)
 
 static void leave(struct worker *w)
 {
-    unsigned running = mw_pool_running(&w->pool);
+    unsigned running = mw_monitor_running(&w->monitor);
 
-    if (running)
+    if (running) {
         mw_log(MW_LOG_WARNING, "WSGI0580",
-               "%u request%s still running after graceful-timeout; cut when the process ends",
+               "%u request%s still running after the time to finish; cut when the process ends",
                running, running == 1 ? " is" : "s are");
+        mw_monitor_log_cut(&w->monitor, w->reason);
+    }
     mw_intake_stop(&w->intake);
-    w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms, w->reason);
+    if (!is_stuck(w->reason))
+        w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms, w->reason);
 }
 
 int main(void)

@@ -23,18 +23,19 @@ static void look_for_change(struct mw_pool *p, const struct mw_req *req)
     p->cfg.recycle(p->cfg.ctx, why, MW_PY_STOP_RELOAD, req);
 }
 
-static void serve_request(struct mw_pool *p, unsigned thread, struct mw_chan_sock *cs)
+/* Whether the connection is good for another request, as mw_chan_sock_broken. */
+static int serve_request(struct mw_pool *p, unsigned thread, struct mw_chan_sock *cs)
 {
     const struct mw_py_runtime *rt = p->cfg.runtime;
 
-    __atomic_add_fetch(&p->running, 1, __ATOMIC_RELAXED);
-    mw_running_begin(&p->at, thread, &cs->req);
+    if (mw_monitor_begin(p->cfg.monitor, thread, cs))
+        mw_board_draining(p->cfg.board, p->cfg.slot);
     look_for_change(p, &cs->req);
     rt->serve(&cs->chan);
     mw_chan_end(&cs->chan, MW_END_FAILED); /* no effect if it was ended, as it must have been */
-    mw_running_end(&p->at, thread);
-    __atomic_sub_fetch(&p->running, 1, __ATOMIC_RELAXED);
+    int given_up = mw_monitor_end(p->cfg.monitor, thread, cs->req.flags);
     mw_chan_sock_trim(cs);
+    return given_up ? MW_ECLOSED : mw_chan_sock_broken(cs);
 }
 
 static void log_dropped(int rv)
@@ -56,8 +57,7 @@ static int serve_requests(struct mw_pool *p, unsigned thread, struct mw_conn *c)
             break;
         if (c->sock.open && !mw_link_has_input(&c->link))
             mw_intake_quiet(p->cfg.intake, c); /* the body has not come along: it will in pieces */
-        serve_request(p, thread, &c->sock);
-        rv = mw_chan_sock_broken(&c->sock);
+        rv = serve_request(p, thread, &c->sock);
     } while (rv == 0 && mw_link_has_input(&c->link));
     return rv;
 }
@@ -82,7 +82,7 @@ static void *thread_main(void *arg)
     struct mw_conn *c;
     int rv;
 
-    mw_running_enter(&p->at, thread);
+    mw_running_enter(p->cfg.monitor->cfg.running, thread);
     (void)pthread_setname_np(pthread_self(), "wsgi-request");
     while ((rv = mw_intake_next(p->cfg.intake, &c)) == 0)
         serve_connection(p, thread, c);
@@ -100,11 +100,7 @@ int mw_pool_start(struct mw_pool *p, const struct mw_pool_config *cfg)
     int rc;
 
     p->cfg = *cfg;
-    p->running = p->entered = 0;
-    if (mw_running_init(&p->at, cfg->threads)) {
-        errno = ENOMEM;
-        return MW_EIO;
-    }
+    p->entered = 0;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     rc = cfg->stack_size ? pthread_attr_setstacksize(&attr, cfg->stack_size) : 0;
@@ -115,9 +111,4 @@ int mw_pool_start(struct mw_pool *p, const struct mw_pool_config *cfg)
     pthread_attr_destroy(&attr);
     errno = rc;
     return rc ? MW_EIO : 0;
-}
-
-unsigned mw_pool_running(const struct mw_pool *p)
-{
-    return __atomic_load_n(&p->running, __ATOMIC_RELAXED);
 }

@@ -5,12 +5,13 @@
 #define MW_POOL_H
 
 #include "intake.h"
+#include "monitor.h"
 #include "py.h"
-#include "running.h"
 
 struct mw_pool_config {
     const struct mw_py_runtime *runtime;
     struct mw_intake *intake;
+    struct mw_monitor *monitor; /* started */
     struct mw_board *board;
     unsigned slot;
     unsigned threads;
@@ -23,14 +24,11 @@ struct mw_pool_config {
 
 struct mw_pool {
     struct mw_pool_config cfg;
-    struct mw_running at; /* which request each thread is at */
-    unsigned entered;     /* atomic: threads that have begun */
-    unsigned running;     /* atomic: requests at work */
+    unsigned entered; /* atomic: threads that have begun */
 };
 
 /* Start the threads; they end when the intake is stopped and are not joined. `p` lives as long as the
  * process. MW_EIO with errno: not one could be started, or not all. */
 MW_MUST_CHECK int mw_pool_start(struct mw_pool *p, const struct mw_pool_config *cfg);
-unsigned mw_pool_running(const struct mw_pool *p);
 
 #endif

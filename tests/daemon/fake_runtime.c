@@ -271,6 +271,66 @@ static enum mw_end sleeper(struct mw_chan *c)
     return text(c, "slept");
 }
 
+/* Until the file that the query names is there, deaf to everything. */
+static enum mw_end stuck(struct mw_chan *c)
+{
+    struct mw_str key, value, path = {"", 0};
+    struct mw_cur it = c->req->pairs;
+
+    while (mw_req_next(&it, &key, &value))
+        if (strcmp(key.p, "QUERY_STRING") == 0)
+            path = value;
+    while (access(path.p, F_OK))
+        poll(NULL, 0, 2);
+    return text(c, "late");
+}
+
+struct talker {
+    struct mw_chan *c;
+    int ending; /* atomic */
+};
+
+static void *talk(void *arg)
+{
+    struct talker *t = arg;
+
+    while (!__atomic_load_n(&t->ending, __ATOMIC_RELAXED)) {
+        mw_chan_log(t->c, MW_MARK(MW_LOG_INFO), "from the background", 19);
+        poll(NULL, 0, 1);
+    }
+    return NULL;
+}
+
+/* The same, while another thread writes to the log of the request. */
+static enum mw_end stuck_and_talking(struct mw_chan *c)
+{
+    struct talker t = {.c = c};
+    pthread_t id;
+
+    if (pthread_create(&id, NULL, talk, &t))
+        return MW_END_FAILED;
+    enum mw_end how = stuck(c);
+    __atomic_store_n(&t.ending, 1, __ATOMIC_RELAXED);
+    pthread_join(id, NULL);
+    return how;
+}
+
+/* Answers, in pieces, after the milliseconds of the query. */
+static enum mw_end slow_pieces(struct mw_chan *c)
+{
+    struct mw_str key, value;
+    struct mw_cur it = c->req->pairs;
+    int rv = 0;
+
+    while (mw_req_next(&it, &key, &value))
+        if (strcmp(key.p, "QUERY_STRING") == 0)
+            poll(NULL, 0, (int)strtol(value.p, NULL, 10));
+    rv = head(c, 200);
+    for (int i = 0; rv == 0 && i < 5; i++)
+        rv = mw_chan_data(c, "piece", 5, 0);
+    return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
 static enum mw_end segv(struct mw_chan *c)
 {
     (void)c;
@@ -451,6 +511,9 @@ static const struct {
     {"control-bytes", control_bytes},
     {"no-head", no_head},
     {"sleep", sleeper},
+    {"stuck", stuck},
+    {"stuck-and-talking", stuck_and_talking},
+    {"slow-pieces", slow_pieces},
     {"segv", segv},
     {"exit", leave},
     {"whoami", whoami},
@@ -576,6 +639,8 @@ static uint64_t fake_expire(void)
 
 static void fake_probe(void)
 {
+    if (flag("probe-hangs"))
+        hang();
 }
 
 static void fake_dump(int fd)

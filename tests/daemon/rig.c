@@ -398,6 +398,7 @@ void rig_block(struct mw_buf *b, const struct ask *a)
                           .content_length = a->body ? (int64_t)a->body_n : 0,
                           .script = str(a->script ? a->script : "/nowhere/app.wsgi"),
                           .callable = str(a->callable ? a->callable : "application"),
+                          .timeout_ms = a->timeout_ms,
                           .app_group = str(""),
                           .process_group = str("test"),
                           .log_id = str("")};

@@ -53,7 +53,8 @@ struct ask {
     const char *callable; /* what the fake runtime does */
     const char *script;
     const char *query;
-    unsigned flags;   /* of the request */
+    unsigned flags; /* of the request */
+    uint32_t timeout_ms;
     const char *body; /* NULL: none */
     size_t body_n;
     int inline_body; /* sent with the request, not when asked */

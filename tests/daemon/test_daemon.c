@@ -702,7 +702,7 @@ static void test_daemon_53_a_request_over_graceful_timeout_is_cut(void **state)
     kill(rig_pid(&r), SIGUSR1);
     pthread_join(k.id, NULL);
     assert_int_equal(k.lost, 1);
-    rig_wait_log(&r, "WSGI0580: 1 request is still running after graceful-timeout", 5000);
+    rig_wait_log(&r, "WSGI0580: 1 request is still running after the time to finish", 5000);
     expect_hello(&r);
     rig_stop(&r);
 }

@@ -171,9 +171,9 @@ def test_mapping_10_refused(own_httpd, line, wanted):
 
 
 def test_mapping_11_what_has_no_effect_yet_is_told(own_httpd):
-    httpd = own_httpd(main="WSGIEnableSendfile On\nWSGIIgnoreActivity On\n"
+    httpd = own_httpd(main="WSGIEnableSendfile On\n"
                            "<Location /x>\nWSGIEnableSendfile Off\n</Location>\n")
-    for name in ("WSGIEnableSendfile", "WSGIIgnoreActivity"):
+    for name in ("WSGIEnableSendfile",):
         assert len(httpd.log.find(rf"WSGI0600: {name} \(.*\) has no effect:")) == 1
 
 

@@ -161,6 +161,10 @@ static void test_spec_02_defaults(void **state)
     assert_int_equal(s.graceful_timeout_ms, 15000);
     assert_int_equal(s.shutdown_timeout_ms, 5000);
     assert_int_equal(s.eviction_timeout_ms, 0);
+    assert_int_equal(s.request_timeout_ms, 0);
+    assert_int_equal(s.interrupt_timeout_ms, 0);
+    assert_int_equal(s.inactivity_timeout_ms, 0);
+    assert_int_equal(s.deadlock_timeout_ms, 300000);
     assert_int_equal(s.cpu_time_limit_ms, 0);
     assert_int_equal(s.cpu_priority, 0);
     assert_int_equal(s.memory_limit, 0);
@@ -206,6 +210,11 @@ static void test_spec_03_options_of_the_directive(void **state)
         {"startup-timeout", "0", NULL},
         {"graceful-timeout", "15s", "must be a whole number of seconds from 0 to 86400"},
         {"shutdown-timeout", "-1", "must be a whole number of seconds from 0 to 86400"},
+        {"request-timeout", "86400", NULL},
+        {"request-timeout", "86401", "must be a whole number of seconds from 0 to 86400"},
+        {"interrupt-timeout", "0.5", "must be a whole number of seconds from 0 to 86400"},
+        {"inactivity-timeout", "0", NULL},
+        {"deadlock-timeout", "x", "must be a whole number of seconds from 0 to 86400"},
         {"eviction-timeout", "86401", "must be a whole number of seconds from 0 to 86400"},
         {"cpu-time-limit", "31622400", NULL},
         {"cpu-time-limit", "31622401", "must be a whole number of seconds from 0 to 31622400"},
