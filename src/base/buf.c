@@ -175,6 +175,15 @@ void mw_buf_bytes(struct mw_buf *b, const void *p, size_t n)
     b->len += n;
 }
 
+static uint8_t *set_str(uint8_t *to, struct mw_str s)
+{
+    put_u32(to, (uint32_t)s.n);
+    if (s.n)
+        memcpy(to + 4, s.p, s.n);
+    to[4 + s.n] = 0;
+    return to + 5 + s.n;
+}
+
 void mw_buf_str(struct mw_buf *b, struct mw_str s)
 {
     if (s.n > UINT32_MAX - 5) {
@@ -185,11 +194,22 @@ void mw_buf_str(struct mw_buf *b, struct mw_str s)
     uint8_t *to = mw_buf_reserve(b, s.n + 5);
     if (!to)
         return;
-    put_u32(to, (uint32_t)s.n);
-    if (s.n)
-        memcpy(to + 4, s.p, s.n);
-    to[4 + s.n] = 0;
+    set_str(to, s);
     b->len += s.n + 5;
+}
+
+void mw_buf_strs(struct mw_buf *b, struct mw_str s, struct mw_str t)
+{
+    if (s.n > UINT32_MAX / 4 || t.n > UINT32_MAX / 4) {
+        if (!b->err)
+            b->err = MW_ELIMIT;
+        return;
+    }
+    uint8_t *to = mw_buf_reserve(b, s.n + t.n + 10);
+    if (!to)
+        return;
+    set_str(set_str(to, s), t);
+    b->len += s.n + t.n + 10;
 }
 
 void mw_buf_cstr(struct mw_buf *b, const char *s)

@@ -37,6 +37,7 @@ void mw_buf_u64(struct mw_buf *b, uint64_t v);
 void mw_buf_bytes(struct mw_buf *b, const void *p, size_t n);
 void mw_buf_str(struct mw_buf *b,
                 struct mw_str s); /* u32 length, bytes, one NUL that is not counted */
+void mw_buf_strs(struct mw_buf *b, struct mw_str s, struct mw_str t); /* both, s first */
 void mw_buf_cstr(struct mw_buf *b, const char *s); /* as mw_buf_str; NULL is written as "" */
 
 /* Overwrite a u32 written before at `at`, counted from mw_buf_data(). */

@@ -33,8 +33,7 @@ size_t mw_req_begin(struct mw_buf *b, const struct mw_req *head)
 
 void mw_req_pair(struct mw_buf *b, struct mw_str key, struct mw_str value)
 {
-    mw_buf_str(b, key);
-    mw_buf_str(b, value);
+    mw_buf_strs(b, key, value);
 }
 
 int mw_req_end(struct mw_buf *b, size_t at, uint32_t npairs)
@@ -97,17 +96,28 @@ static int check_head(const struct mw_req *r)
     return r->npairs > MW_REQ_PAIRS_MAX ? MW_ELIMIT : 0;
 }
 
-int mw_req_view(struct mw_req *out, const void *block, size_t n)
+/* *c: behind the head. */
+static int view_head(struct mw_req *out, const void *block, size_t n, struct mw_cur *c)
+{
+    if (n > MW_REQ_BLOCK_MAX)
+        return MW_ELIMIT;
+    mw_cur_init(c, block, n);
+    read_head(out, c);
+    return c->err ? c->err : check_head(out);
+}
+
+int mw_req_view_own(struct mw_req *out, const void *block, size_t n)
 {
     struct mw_cur c;
 
-    if (n > MW_REQ_BLOCK_MAX)
-        return MW_ELIMIT;
-    mw_cur_init(&c, block, n);
-    read_head(out, &c);
-    if (c.err)
-        return c.err;
-    int rv = check_head(out);
+    return view_head(out, block, n, &c);
+}
+
+int mw_req_view(struct mw_req *out, const void *block, size_t n)
+{
+    struct mw_cur c;
+    int rv = view_head(out, block, n, &c);
+
     if (rv)
         return rv;
     for (uint32_t i = 0; i < out->npairs && !c.err; i++) {

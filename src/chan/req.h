@@ -59,6 +59,9 @@ void mw_req_patch_queue_us(uint8_t *block, uint64_t queue_us);
 /* Check a block fully, then point `out` into it. `out` borrows the block. MW_EPROTO, MW_ELIMIT. */
 MW_MUST_CHECK int mw_req_view(struct mw_req *out, const void *block, size_t n);
 
+/* The same for a block that this process has built of C strings: the pairs are taken as they are. */
+MW_MUST_CHECK int mw_req_view_own(struct mw_req *out, const void *block, size_t n);
+
 /* Next pair of a viewed request: 1, or 0 at the end. `it` starts as a copy of req->pairs. */
 int mw_req_next(struct mw_cur *it, struct mw_str *key, struct mw_str *value);
 

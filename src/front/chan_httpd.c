@@ -237,6 +237,18 @@ static int op_inform(struct mw_chan *c, const struct mw_rsp *rsp, const void *bl
     return r->connection->aborted ? MW_EABORT : 0;
 }
 
+/* Where the application says what httpd says, nothing is formatted. For a status that httpd does not know
+ * it has the line of another one. */
+static const char *status_line(request_rec *r, const struct mw_rsp *rsp)
+{
+    const char *own = ap_get_status_line(rsp->status);
+
+    if (strcmp(own + 4, rsp->reason.p) == 0 && own[0] == '0' + rsp->status / 100 &&
+        own[1] == '0' + rsp->status / 10 % 10 && own[2] == '0' + rsp->status % 10)
+        return own;
+    return apr_psprintf(r->pool, "%u %s", (unsigned)rsp->status, rsp->reason.p);
+}
+
 static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *block, size_t n)
 {
     request_rec *r = self(c)->r;
@@ -249,7 +261,7 @@ static int op_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *bloc
         return 0;
     r->status = rsp->status;
     if (rsp->reason.n > 0)
-        r->status_line = apr_psprintf(r->pool, "%u %s", (unsigned)rsp->status, rsp->reason.p);
+        r->status_line = status_line(r, rsp);
     while (mw_rsp_next(&it, &name, &value))
         set_field(r, rsp, name, value);
     return 0;

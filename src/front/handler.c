@@ -47,7 +47,7 @@ static int serve(request_rec *r, const struct mw_target *t, struct mw_buf *block
 
     if (rv != OK)
         return rv;
-    rv = mw_req_view(&req, mw_buf_data(block), mw_buf_size(block));
+    rv = mw_req_view_own(&req, mw_buf_data(block), mw_buf_size(block));
     if (rv) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0650: request block: %s; 500",
                       mw_err_text(rv));

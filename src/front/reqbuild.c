@@ -37,8 +37,8 @@ APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
-#define KEY_MAX 256       /* bytes of an HTTP_* key that need no allocation */
-#define BLOCK_FIRST 4096u /* bytes asked for at first: most requests need no more */
+#define KEY_MAX 256             /* bytes of an HTTP_* key that need no allocation */
+#define BLOCK_FIRST (16u << 10) /* bytes asked for at first: nearly all requests need no more */
 
 struct writer {
     request_rec *r;
@@ -148,21 +148,29 @@ static void put_environment(struct writer *w)
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-/* "HTTP_" and the name as CGI writes it, into out, which has room for it. 0: the name has a
- * character other than letters, digits and '-'. Such a header is not passed, because "X_A" would
- * be taken for "X-A", which a proxy in front may have removed or checked. */
+/* What a character of a header's name becomes; 0: such a header is not passed, because "X_A" would be
+ * taken for "X-A", which a proxy in front may have removed or checked. */
+static const char cgi_char[256] = {
+    ['-'] = '_', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['A'] = 'A', ['B'] = 'B', ['C'] = 'C',
+    ['D'] = 'D', ['E'] = 'E', ['F'] = 'F', ['G'] = 'G', ['H'] = 'H', ['I'] = 'I', ['J'] = 'J',
+    ['K'] = 'K', ['L'] = 'L', ['M'] = 'M', ['N'] = 'N', ['O'] = 'O', ['P'] = 'P', ['Q'] = 'Q',
+    ['R'] = 'R', ['S'] = 'S', ['T'] = 'T', ['U'] = 'U', ['V'] = 'V', ['W'] = 'W', ['X'] = 'X',
+    ['Y'] = 'Y', ['Z'] = 'Z', ['a'] = 'A', ['b'] = 'B', ['c'] = 'C', ['d'] = 'D', ['e'] = 'E',
+    ['f'] = 'F', ['g'] = 'G', ['h'] = 'H', ['i'] = 'I', ['j'] = 'J', ['k'] = 'K', ['l'] = 'L',
+    ['m'] = 'M', ['n'] = 'N', ['o'] = 'O', ['p'] = 'P', ['q'] = 'Q', ['r'] = 'R', ['s'] = 'S',
+    ['t'] = 'T', ['u'] = 'U', ['v'] = 'V', ['w'] = 'W', ['x'] = 'X', ['y'] = 'Y', ['z'] = 'Z',
+};
+
+/* "HTTP_" and the name as CGI writes it, into out, which has room for it. 0: it is not passed. */
 static size_t cgi_name(const char *name, char *out)
 {
     size_t n = 5;
 
     memcpy(out, "HTTP_", 5);
     for (; *name; name++) {
-        char c = *name;
-        if (c >= 'a' && c <= 'z')
-            c = (char)(c - 'a' + 'A');
-        else if (c == '-')
-            c = '_';
-        else if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+        char c = cgi_char[(unsigned char)*name];
+        if (!c)
             return 0;
         out[n++] = c;
     }

@@ -212,7 +212,7 @@ static const char *with_port(request_rec *r, const char *host)
 
     if (port == 80 || port == 443)
         return host;
-    return apr_psprintf(r->pool, "%s:%u", host, port);
+    return apr_pstrcat(r->pool, host, ":", apr_itoa(r->pool, (int)port), NULL);
 }
 
 static const char *server_name(request_rec *r)

@@ -221,7 +221,41 @@ static void test_buf_11_a_huge_string_does_not_wrap(void **state)
     mw_buf_clear(&b);
     mw_buf_str(&b, (struct mw_str){"", SIZE_MAX});
     assert_int_equal(b.err, MW_ELIMIT);
+    mw_buf_clear(&b);
+    mw_buf_strs(&b, MW_STR("a"), (struct mw_str){"", SIZE_MAX});
+    assert_int_equal(b.err, MW_ELIMIT);
+    mw_buf_clear(&b);
+    mw_buf_strs(&b, (struct mw_str){"", SIZE_MAX - 5}, MW_STR("a"));
+    assert_int_equal(b.err, MW_ELIMIT);
     mw_buf_fini(&b);
+}
+
+/* As one after the other, but either both or none. */
+static void test_buf_12_two_strings(void **state)
+{
+    (void)state;
+    const struct mw_str s = MW_STR("key"), t = MW_STR("a value"), none = MW_STR("");
+    struct mw_buf one, two;
+
+    for (size_t max = 0; max < 50; max++) {
+        mw_buf_init(&one, max);
+        mw_buf_init(&two, max);
+        mw_buf_str(&one, s);
+        mw_buf_str(&one, t);
+        mw_buf_strs(&two, s, t);
+        assert_int_equal(two.err, one.err);
+        assert_int_equal(mw_buf_size(&two), one.err ? 0 : mw_buf_size(&one));
+        if (!one.err)
+            assert_memory_equal(mw_buf_data(&two), mw_buf_data(&one), mw_buf_size(&one));
+        assert_int_equal(one.err, max < s.n + t.n + 10 ? MW_ELIMIT : 0);
+        mw_buf_fini(&one);
+        mw_buf_fini(&two);
+    }
+    mw_buf_init(&two, 10);
+    mw_buf_strs(&two, none, none);
+    assert_int_equal(two.err, 0);
+    assert_memory_equal(mw_buf_data(&two), ((uint8_t[10]){0}), 10);
+    mw_buf_fini(&two);
 }
 
 static void test_cur_01_every_truncation_is_seen(void **state)
@@ -363,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_buf_09_trim_frees_only_large_and_empty),
         cmocka_unit_test(test_buf_10_no_memory_is_an_error),
         cmocka_unit_test(test_buf_11_a_huge_string_does_not_wrap),
+        cmocka_unit_test(test_buf_12_two_strings),
         cmocka_unit_test(test_cur_01_every_truncation_is_seen),
         cmocka_unit_test(test_cur_02_bytes_left_over_are_an_error),
         cmocka_unit_test(test_cur_03_after_an_error_getters_give_nothing),

@@ -273,6 +273,30 @@ static void test_req_11_an_error_of_the_buffer_is_the_result(void **state)
     mw_buf_fini(&b);
 }
 
+/* Of a block that is our own only the head is looked at. */
+static void test_req_13_own_blocks_are_viewed_without_a_walk(void **state)
+{
+    (void)state;
+    struct mw_req whole, own;
+    struct mw_str k, v;
+    struct mw_buf b;
+    uint32_t n = 0;
+
+    mw_buf_init(&b, 10000);
+    sample_req(&b);
+    assert_int_equal(mw_req_view(&whole, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    assert_int_equal(mw_req_view_own(&own, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    assert_true(own.pairs.p == whole.pairs.p && own.pairs.end == whole.pairs.end);
+    assert_true(own.script.p == whole.script.p && own.log_id.n == whole.log_id.n);
+    for (struct mw_cur it = own.pairs; mw_req_next(&it, &k, &v);)
+        n++;
+    assert_int_equal(n, own.npairs);
+    for (size_t cut = 0; cut < (size_t)((const uint8_t *)own.pairs.p - mw_buf_data(&b)); cut++)
+        assert_int_equal(mw_req_view_own(&own, mw_buf_data(&b), cut), MW_EPROTO);
+    assert_int_equal(mw_req_view_own(&own, mw_buf_data(&b), MW_REQ_BLOCK_MAX + 1), MW_ELIMIT);
+    mw_buf_fini(&b);
+}
+
 /* Each of the four counts, and no difference is undone by another one. */
 static void test_req_12_a_stamp_tells_files_apart(void **state)
 {
@@ -314,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_req_10_queue_time_is_patched_in_place),
         cmocka_unit_test(test_req_11_an_error_of_the_buffer_is_the_result),
         cmocka_unit_test(test_req_12_a_stamp_tells_files_apart),
+        cmocka_unit_test(test_req_13_own_blocks_are_viewed_without_a_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
