@@ -45,7 +45,7 @@ def options():
                         help="some of: " + " ".join(ROWS), metavar="ROW,ROW")
     parser.add_argument("--quick", action="store_true", help="some two minutes instead of ten; less exact, and less beside us")
     parser.add_argument("--seconds", type=int, help="of load for each measurement (1)")
-    parser.add_argument("--rounds", type=int, help="of which the median is taken (9; quick: 1)")
+    parser.add_argument("--rounds", type=int, help="of which the median is taken (7; quick: 1)")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     parser.add_argument("--write", action="store_true", help="the tables and the plot into docs/performance.*, too")
     parser.add_argument("--build", default=os.path.join(TOP, "build"), metavar="DIR")
@@ -56,7 +56,7 @@ def options():
     if given.write and (given.quick or len(given.only) < len(ROWS)):
         parser.error("--write wants all rows, and no --quick")
     given.seconds = 1 if given.seconds is None else given.seconds
-    given.rounds = (1 if given.quick else 9) if given.rounds is None else given.rounds
+    given.rounds = (1 if given.quick else 7) if given.rounds is None else given.rounds
     if given.seconds < 1 or given.rounds < 1:
         parser.error("--seconds and --rounds take numbers from 1")
     return given

@@ -91,7 +91,7 @@ def figures_of(case, known):
     made = [row]
     for number, against in enumerate(against for against in case.against if against.of in known):
         if number:
-            made.append(Figure(case.name + (", requests/s" if against.rate else ", again")))
+            made.append(Figure(case.name + (", requests/s" if against.rate else "")))
         compare(made[-1], case, against, known[against.of])
     return made
 
