@@ -30,6 +30,8 @@ const char *mw_err_text(int err)
         return "nothing to do yet";
     case MW_ENOENT:
         return "does not exist";
+    case MW_EDOWN:
+        return "down for a while";
     default:
         return "unknown error";
     }

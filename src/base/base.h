@@ -23,7 +23,8 @@ enum mw_err {
     MW_EINVAL = -8,   /* an argument or a configured value is out of range */
     MW_EABORT = -9,   /* the HTTP client went away */
     MW_EAGAIN = -10,  /* nothing to do now; not a failure */
-    MW_ENOENT = -11   /* no such name, file or slot */
+    MW_ENOENT = -11,  /* no such name, file or slot */
+    MW_EDOWN = -12    /* nobody is there now; somebody will be, later */
 };
 
 /* A lower-case phrase for an MW_E* code; never NULL. For MW_EIO the caller adds strerror(errno). */

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "io.h"
 #include "shm.h"
 
@@ -272,6 +273,7 @@ uint32_t mw_board_starting(struct mw_board *b, unsigned slot, pid_t pid)
     void_claims(b, s, incarnation);
     mw_shm_set32(&s->busy, 0);
     mw_shm_set32(&s->pid, (uint32_t)pid);
+    mw_shm_set64(&b->gate->down_until, 0);
     mw_shm_set32(&b->gate->closed, 0);
     return incarnation;
 }
@@ -325,6 +327,14 @@ void mw_board_empty(struct mw_board *b, unsigned slot)
     mw_shm_set32(&s->pid, 0);
 }
 
+void mw_board_down(struct mw_board *b, uint64_t until)
+{
+    mw_shm_set64(&b->gate->down_until, until);
+    if (until) {
+        mw_queue_wake(b, 0, b->ncells);
+    }
+}
+
 void mw_board_close(struct mw_board *b)
 {
     mw_shm_set32(&b->gate->closed, 1);
@@ -366,6 +376,14 @@ int mw_board_slot(const struct mw_board *b, unsigned slot, struct mw_slot_info *
 unsigned mw_board_slots(const struct mw_board *b)
 {
     return b->size.slots;
+}
+
+uint64_t mw_board_down_ms(const struct mw_board *b)
+{
+    uint64_t until = mw_shm_get64(&b->gate->down_until);
+    uint64_t now = mw_clock_ms();
+    uint64_t left = until > now ? until - now : 0;
+    return left < MW_BOARD_DOWN_MAX_MS ? left : MW_BOARD_DOWN_MAX_MS;
 }
 
 unsigned mw_board_waiting(const struct mw_board *b)

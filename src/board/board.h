@@ -23,6 +23,8 @@
 #define MW_BOARD_THREADS_MAX 1024u /* threads of one worker */
 #define MW_BOARD_MEMBERS_MAX 4096u /* httpd children at once */
 #define MW_BOARD_CELLS_MAX 65535u  /* in all */
+#define MW_BOARD_DOWN_MIN_MS 1000u /* a group that is down for less is waited for */
+#define MW_BOARD_DOWN_MAX_MS 60000u
 
 struct mw_board; /* this process's handle; thread-safe */
 
@@ -65,7 +67,8 @@ MW_MUST_CHECK int mw_board_join(struct mw_board *b, pid_t pid);
 /* Claim a thread of the least busy ready worker; wait until the deadline if there is none.
  * *waited_r (may be NULL): 1 if it had to wait. A deadline that has passed still gets an idle
  * thread. MW_ETIMEOUT; MW_ELIMIT: more claims at once than cells; MW_ECLOSED: the group has shut
- * down; MW_ESTATE: not a member. */
+ * down; MW_EDOWN: it has no worker, and none is started for a while (mw_board_down_ms); MW_ESTATE: not a
+ * member. */
 MW_MUST_CHECK int mw_board_claim(struct mw_board *b, uint64_t deadline, struct mw_claim *out,
                                  int *waited_r);
 /* Give it back, or hand it to who waits longest. Once per claim. Harmless if the worker died in the
@@ -84,7 +87,7 @@ void mw_board_settle(struct mw_board *b, pid_t pid);
 /* -- supervisor -- */
 
 /* A process has been forked for this slot; returns its incarnation, 0 only if there is no such
- * slot. Opens a board again that was closed. */
+ * slot. Opens a board again that was closed or down. */
 uint32_t mw_board_starting(struct mw_board *b, unsigned slot, pid_t pid);
 /* From STARTING only; who waits gets its threads. */
 void mw_board_ready(struct mw_board *b, unsigned slot);
@@ -94,6 +97,9 @@ void mw_board_ready(struct mw_board *b, unsigned slot);
 void mw_board_draining(struct mw_board *b, unsigned slot);
 /* The process is gone: claims on it are void. */
 void mw_board_empty(struct mw_board *b, unsigned slot);
+/* No worker is there, and the next one is started at `until` (mw_clock_ms); 0: this is over. Whoever
+ * waits, or comes, when that is more than MW_BOARD_DOWN_MIN_MS away gets MW_EDOWN. */
+void mw_board_down(struct mw_board *b, uint64_t until);
 /* No worker will come: whoever waits, or comes later, gets MW_ECLOSED. */
 void mw_board_close(struct mw_board *b);
 
@@ -115,6 +121,8 @@ struct mw_slot_info {
 /* MW_EINVAL: no such slot. */
 MW_MUST_CHECK int mw_board_slot(const struct mw_board *b, unsigned slot, struct mw_slot_info *out);
 unsigned mw_board_slots(const struct mw_board *b);
+/* Milliseconds until the next start of a group that is down, at most MW_BOARD_DOWN_MAX_MS; 0: it is not. */
+uint64_t mw_board_down_ms(const struct mw_board *b);
 unsigned mw_board_waiting(const struct mw_board *b); /* requests in the queue now */
 
 #endif

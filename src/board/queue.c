@@ -316,9 +316,11 @@ static int leave(struct mw_board *b, uint32_t cell, struct mw_claim *out)
     return 0;
 }
 
-static void sleep_slice(struct mw_board *b, uint32_t cell, uint64_t me, uint64_t left_ms,
+static void sleep_slice(struct mw_board *b, uint32_t cell, uint64_t me, uint64_t deadline,
                         uint32_t round)
 {
+    uint64_t now = mw_clock_ms();
+    uint64_t left_ms = deadline > now ? deadline - now : 1;
     uint64_t ms = (uint64_t)SLICE_MIN_MS << (round < SLICE_DOUBLINGS ? round : SLICE_DOUBLINGS);
     mw_wait_sleep(&b->cells[cell], me, left_ms < ms ? left_ms : ms);
     if (round > RESTLESS_ROUNDS) {
@@ -332,6 +334,18 @@ static int is_over(struct mw_board *b)
     return mw_shm_get32(&b->gate->closed) || atomic_load(&b->left);
 }
 
+/* Why not to wait any longer, or MW_OK. */
+static int end_of_wait(struct mw_board *b, uint64_t deadline)
+{
+    if (is_over(b)) {
+        return MW_ECLOSED;
+    }
+    if (mw_board_down_ms(b) > MW_BOARD_DOWN_MIN_MS) {
+        return MW_EDOWN;
+    }
+    return mw_clock_ms() >= deadline ? MW_ETIMEOUT : MW_OK;
+}
+
 static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struct mw_claim *out,
                      int *waited_r)
 {
@@ -340,17 +354,12 @@ static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struc
 
     enqueue(b, cell, me);
     for (uint32_t round = 0; !try_turn(b, cell, me, out); round++) {
-        if (is_over(b)) {
-            rv = MW_ECLOSED;
-            break;
-        }
-        uint64_t now = mw_clock_ms();
-        if (now >= deadline) {
-            rv = MW_ETIMEOUT;
+        rv = end_of_wait(b, deadline);
+        if (rv != MW_OK) {
             break;
         }
         *waited_r = 1;
-        sleep_slice(b, cell, me, deadline - now, round);
+        sleep_slice(b, cell, me, deadline, round);
     }
     if (rv != MW_OK && leave(b, cell, out)) {
         rv = MW_OK;

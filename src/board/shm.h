@@ -32,7 +32,7 @@
 #endif
 
 #define MW_SHM_MAGIC 0x4252574du /* the bytes "MWRB" */
-#define MW_SHM_VERSION 1u
+#define MW_SHM_VERSION 2u
 #define MW_SHM_LINE 64u
 #define MW_SHM_BLOCKS 32u /* of cells: bits of the queue word */
 
@@ -48,6 +48,7 @@ struct mw_shm_head {
 /* Read by every claim and release, written only when somebody waits. */
 struct mw_shm_gate {
     _Atomic uint64_t queue;
+    _Atomic uint64_t down_until; /* of the monotonic clock; read where no thread is idle */
     _Atomic uint32_t closed;
 };
 

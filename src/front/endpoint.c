@@ -242,6 +242,11 @@ int mw_endpoint_stopped(struct mw_endpoint *e)
     return stopped;
 }
 
+uint64_t mw_endpoint_down_ms(const struct mw_endpoint *e)
+{
+    return mw_board_down_ms(e->cfg.board);
+}
+
 int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
 {
     struct conn *c = NULL;

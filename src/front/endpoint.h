@@ -32,7 +32,8 @@ struct mw_lease {
 };
 
 /* Claim a thread, waiting until the deadline, and get a connection: pooled, or a new one handed to the
- * supervisor. MW_ETIMEOUT: no thread came free; MW_ECLOSED: the group has shut down; MW_ELIMIT, MW_EIO. */
+ * supervisor. MW_ETIMEOUT: no thread came free; MW_ECLOSED: the group has shut down; MW_EDOWN: no worker is there, nor
+ * will be for mw_endpoint_down_ms; MW_ELIMIT, MW_EIO. */
 MW_MUST_CHECK int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out);
 
 /* End a lease; reuse: the request ended with END and the connection may serve another. */
@@ -42,6 +43,9 @@ void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse
  * no more, and let nobody wait for one. */
 void mw_endpoint_stop(struct mw_endpoint *e);
 int mw_endpoint_stopped(struct mw_endpoint *e);
+
+uint64_t mw_endpoint_down_ms(
+    const struct mw_endpoint *e); /* until a worker is started; 0: not down */
 
 /* After a lease that ended because its worker did: until the supervisor has noticed it, the board still
  * offers that worker. Waits for that, at most 100 ms. */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
 
@@ -415,11 +416,33 @@ static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
     return out;
 }
 
+/* The group's processes cannot start, or die all the time: there is none, and the next is not started for a
+ * while. */
+static int refuse_down(struct remote *rm)
+{
+    request_rec *r = rm->ch->r;
+    uint64_t seconds = (mw_endpoint_down_ms(rm->e) + 999) / 1000;
+
+    if (seconds == 0)
+        seconds = 1; /* it has just passed */
+    ap_log_rerror(
+        APLOG_MARK, APLOG_ERR, 0, r,
+        "WSGI0743: group '%s' has no process, because those before ended or could not start "
+        "(the log says why), and the next one is started in %" APR_UINT64_T_FMT " s; 503",
+        group_name(rm), seconds);
+    apr_table_setn(r->err_headers_out, "Retry-After",
+                   apr_psprintf(r->pool, "%" APR_UINT64_T_FMT, seconds));
+    mw_chan_end(&rm->ch->chan, MW_END_FAILED);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
 /* No worker could be had. */
 static int refuse(struct remote *rm, int rv, int64_t waited_ms)
 {
     request_rec *r = rm->ch->r;
 
+    if (rv == MW_EDOWN)
+        return refuse_down(rm);
     ap_log_rerror(APLOG_MARK, mw_endpoint_stopped(rm->e) ? APLOG_INFO : APLOG_ERR, 0, r,
                   "%s: no thread of group '%s' for this request after %" APR_INT64_T_FMT
                   " ms: %s; 503 (see threads=, processes=, queue-timeout= of WSGIDaemonProcess)",

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "clock.h"
 #include "io.h"
@@ -21,6 +23,7 @@
 #define UNREAD_MAX 1024      /* messages of one worker, when its socket is closed; more than fit */
 #define MEMORY_EVERY_MS 1000 /* how often memory is looked at */
 #define FOREIGN_CHECK_MS 100 /* how often a process that is not our child is looked at */
+#define NOT_TOLD UINT64_MAX
 #define MEGABYTE (1024 * 1024) /* for log lines */
 
 int mw_fleet_init(struct mw_fleet *f, const struct mw_super_config *cfg, int life_r)
@@ -30,12 +33,19 @@ int mw_fleet_init(struct mw_fleet *f, const struct mw_super_config *cfg, int lif
         const struct mw_spec *spec = cfg->groups[g].spec;
         f->watches_memory |= spec->memory_soft > 0 || spec->memory_hard > 0;
     }
+    f->down = calloc(cfg->ngroups + 1u, sizeof *f->down);
+    if (!f->down)
+        return MW_ENOMEM;
+    for (unsigned g = 0; g < cfg->ngroups; g++)
+        f->down[g] = NOT_TOLD;
     return mw_children_init(&f->cs, cfg);
 }
 
 void mw_fleet_fini(struct mw_fleet *f)
 {
     mw_children_fini(&f->cs);
+    free(f->down);
+    f->down = NULL;
 }
 
 static const struct mw_super_group *group_of(const struct mw_fleet *f, const struct mw_child *ch)
@@ -127,7 +137,7 @@ static int start(struct mw_fleet *f, struct mw_child *ch)
         mw_log(MW_LOG_ERR, "WSGI0567", "worker %u of group '%s' could not be forked: %s", ch->slot,
                name_of(f, ch), why);
         if (elder)
-            snprintf(elder->failure, sizeof elder->failure, "it could not be forked: %s", why);
+            snprintf(elder->failure, sizeof elder->failure, "could not be forked: %s", why);
         return rv;
     }
     ch->incarnation = mw_board_starting(board_of(f, ch), ch->slot, ch->pid);
@@ -222,6 +232,32 @@ static void carry_out(struct mw_fleet *f, struct mw_child *ch, enum mw_policy_ac
     }
 }
 
+/* When the next worker of a group is started that has none; 0: there is one, or one is about to be, or it
+ * is not known. */
+static uint64_t down_until(const struct mw_fleet *f, unsigned group)
+{
+    uint64_t until = MW_NO_DEADLINE;
+
+    for (size_t i = f->cs.first[group]; i < f->cs.first[group + 1u]; i++) {
+        const struct mw_policy *p = &f->cs.pol[i];
+        if (mw_policy_serves(p) || p->state == MW_POL_STARTING)
+            return 0;
+        if (p->state == MW_POL_WAITING && p->due < until)
+            until = p->due;
+    }
+    return until == MW_NO_DEADLINE ? 0 : until;
+}
+
+/* httpd's children need not wait for what does not come. */
+static void tell_board(struct mw_fleet *f, unsigned group)
+{
+    uint64_t until = down_until(f, group);
+
+    if (until != f->down[group])
+        mw_board_down(f->cfg->groups[group].board, until);
+    f->down[group] = until;
+}
+
 static void settle(struct mw_fleet *f, unsigned group)
 {
     size_t first = f->cs.first[group];
@@ -237,6 +273,7 @@ static void settle(struct mw_fleet *f, unsigned group)
         if (act != MW_ACT_NONE)
             carry_out(f, &f->cs.v[first + slot], act);
     } while (act != MW_ACT_NONE);
+    tell_board(f, group);
 }
 
 void mw_fleet_step(struct mw_fleet *f, struct mw_child *ch, enum mw_policy_event ev)
@@ -351,6 +388,19 @@ static void hang_up(struct mw_child *ch)
             keep_text(ch->why, sizeof ch->why, ctl.text);
     }
     mw_io_close(&ch->control);
+}
+
+void mw_fleet_stopped(const struct mw_fleet *f, const struct mw_child *ch, int status)
+{
+    if (WIFSTOPPED(status))
+        mw_log(
+            MW_LOG_WARNING, "WSGI0744",
+            "worker %u of group '%s' (pid %ld) was stopped by %s; its requests wait until it goes on "
+            "or the timeouts end them",
+            ch->slot, name_of(f, ch), (long)ch->pid, mw_status_signal(WSTOPSIG(status)));
+    else
+        mw_log(MW_LOG_NOTICE, "WSGI0745", "worker %u of group '%s' (pid %ld) goes on", ch->slot,
+               name_of(f, ch), (long)ch->pid);
 }
 
 void mw_fleet_exited(struct mw_fleet *f, struct mw_child *ch, int status)

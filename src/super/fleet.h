@@ -17,6 +17,7 @@ struct mw_fleet {
     int watches_memory; /* a group has a limit */
     uint64_t memory_at; /* when to look at it again */
     uint64_t starts;    /* so many processes have been started */
+    uint64_t *down; /* per group: what the board was told of the next start; NOT_TOLD at first */
 };
 
 /* life_r is borrowed. MW_ENOMEM. */
@@ -44,6 +45,8 @@ void mw_fleet_progress(const struct mw_fleet *f, unsigned group, uint64_t since,
 void mw_fleet_message(struct mw_fleet *f, struct mw_child *ch, const struct mw_ctl *ctl);
 /* Its end of the control socket is closed. */
 void mw_fleet_hung_up(struct mw_fleet *f, struct mw_child *ch);
+/* Its process was stopped, or goes on: only said in the log. */
+void mw_fleet_stopped(const struct mw_fleet *f, const struct mw_child *ch, int status);
 /* Its process is gone; status is waitpid's. */
 void mw_fleet_exited(struct mw_fleet *f, struct mw_child *ch, int status);
 

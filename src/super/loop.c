@@ -33,7 +33,9 @@ struct supervisor {
     const struct mw_super_config *cfg;
     struct mw_fleet fleet;
     struct mw_console console;
-    struct pollfd *pf; /* P_FIXED, then one per child */
+    struct pollfd *pf; /* P_FIXED, then one per worker that can be heard */
+    size_t *heard;     /* of the latter: index of the worker */
+    size_t nheard;
     int signal_r, signal_w;
     int life_r, life_w;       /* the workers': they see its end when this process is gone */
     int handover_fd, life_fd; /* cfg's; -1 once at their end */
@@ -48,13 +50,15 @@ static void reap(struct supervisor *s)
     int status;
 
     for (;;) {
-        pid_t pid = waitpid(-1, &status, WNOHANG);
+        pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED);
         if (pid < 0 && errno == EINTR)
             continue;
         if (pid <= 0)
             return;
         struct mw_child *ch = mw_child_find(&s->fleet.cs, pid);
-        if (ch)
+        if (ch && (WIFSTOPPED(status) || WIFCONTINUED(status)))
+            mw_fleet_stopped(&s->fleet, ch, status);
+        else if (ch)
             mw_fleet_exited(&s->fleet, ch, status);
     }
 }
@@ -182,12 +186,17 @@ static uint64_t fill_poll(struct supervisor *s)
     s->pf[P_SIGNAL] = (struct pollfd){.fd = s->signal_r, .events = POLLIN};
     s->pf[P_LIFE] = (struct pollfd){.fd = s->life_fd, .events = POLLIN};
     s->pf[P_HANDOVER] = (struct pollfd){.fd = s->handover_fd, .events = POLLIN};
+    /* Only open ones: poll refuses more entries than a process may have descriptors. */
+    s->nheard = 0;
     for (size_t i = 0; i < cs->n; i++) {
         const struct mw_child *ch = &cs->v[i];
         short events = POLLIN;
+        if (ch->control < 0)
+            continue;
         if (ch->kept.n && ch->pol->state != MW_POL_STARTING)
             events |= POLLOUT;
-        s->pf[P_FIXED + i] = (struct pollfd){.fd = ch->control, .events = events};
+        s->pf[P_FIXED + s->nheard] = (struct pollfd){.fd = ch->control, .events = events};
+        s->heard[s->nheard++] = i;
     }
     return wake < due ? wake : due;
 }
@@ -195,15 +204,15 @@ static uint64_t fill_poll(struct supervisor *s)
 static int turn(struct supervisor *s)
 {
     uint64_t due = fill_poll(s);
-    int n = poll(s->pf, (nfds_t)(P_FIXED + s->fleet.cs.n), mw_clock_poll_ms(due));
+    int n = poll(s->pf, (nfds_t)(P_FIXED + s->nheard), mw_clock_poll_ms(due));
 
     if (n < 0 && errno != EINTR && errno != EAGAIN && errno != ENOMEM)
         return MW_EIO;
     if (n > 0) {
-        for (size_t i = 0; i < s->fleet.cs.n; i++) {
+        for (size_t i = 0; i < s->nheard; i++) {
             const struct pollfd *pf = &s->pf[P_FIXED + i];
-            struct mw_child *ch = &s->fleet.cs.v[i];
-            if (pf->revents && ch->control >= 0)
+            struct mw_child *ch = &s->fleet.cs.v[s->heard[i]];
+            if (pf->revents && ch->control == pf->fd)
                 worker_event(s, ch, pf->revents);
         }
         if (s->pf[P_SIGNAL].revents)
@@ -233,7 +242,8 @@ static int open_all(struct supervisor *s)
     if (rv)
         return rv;
     s->pf = calloc(P_FIXED + s->fleet.cs.n, sizeof *s->pf);
-    if (!s->pf)
+    s->heard = calloc(s->fleet.cs.n + 1u, sizeof *s->heard);
+    if (!s->pf || !s->heard)
         return MW_ENOMEM;
     rv = mw_io_pipe(p);
     if (rv)
@@ -259,6 +269,7 @@ static void close_all(struct supervisor *s)
     mw_io_close(&s->life_r);
     mw_io_close(&s->life_w);
     free(s->pf);
+    free(s->heard);
 }
 
 int mw_super_run(const struct mw_super_config *cfg)

@@ -34,7 +34,7 @@ void mw_signals_take(int fd)
     for (size_t i = 0; i < MW_ARRAY_LEN(ignored); i++)
         (void)sigaction(ignored[i], &sa, NULL);
     sa.sa_handler = on_signal;
-    sa.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+    sa.sa_flags = SA_RESTART;
     sigfillset(&sa.sa_mask);
     for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++)
         (void)sigaction(ours[i], &sa, NULL);

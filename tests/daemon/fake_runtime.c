@@ -257,17 +257,23 @@ static enum mw_end no_head(struct mw_chan *c)
     return MW_END_FAILED;
 }
 
-static enum mw_end sleeper(struct mw_chan *c)
+/* The number that is the query. */
+static int query_of(const struct mw_chan *c)
 {
     struct mw_cur it = c->req->pairs;
     struct mw_str key, value;
-    int ms = 0;
+    int n = 0;
 
     while (mw_req_next(&it, &key, &value)) {
         if (strcmp(key.p, "QUERY_STRING") == 0)
-            ms = (int)strtol(value.p, NULL, 10);
+            n = (int)strtol(value.p, NULL, 10);
     }
-    poll(NULL, 0, ms);
+    return n;
+}
+
+static enum mw_end sleeper(struct mw_chan *c)
+{
+    poll(NULL, 0, query_of(c));
     return text(c, "slept");
 }
 
@@ -329,6 +335,27 @@ static enum mw_end slow_pieces(struct mw_chan *c)
     for (int i = 0; rv == 0 && i < 5; i++)
         rv = mw_chan_data(c, "piece", 5, 0);
     return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+/* So many megabytes more, for ever. */
+static enum mw_end grow(struct mw_chan *c)
+{
+    size_t n = (size_t)query_of(c) << 20;
+    char *p = malloc(n);
+
+    if (!p)
+        return MW_END_FAILED;
+    memset(p, 1, n);
+    __asm__ volatile("" : : "r"(p) : "memory"); /* it is used, as far as the compiler knows */
+    return text(c, "grown");
+}
+
+static enum mw_end grow_and_sleep(struct mw_chan *c)
+{
+    enum mw_end how = grow(c);
+
+    poll(NULL, 0, 60000);
+    return how;
 }
 
 static enum mw_end segv(struct mw_chan *c)
@@ -514,6 +541,8 @@ static const struct {
     {"stuck", stuck},
     {"stuck-and-talking", stuck_and_talking},
     {"slow-pieces", slow_pieces},
+    {"grow", grow},
+    {"grow-and-sleep", grow_and_sleep},
     {"segv", segv},
     {"exit", leave},
     {"whoami", whoami},
@@ -532,7 +561,7 @@ static int fake_start(const struct mw_py_config *cfg, char *why, size_t cap)
 {
     fake.log = cfg->log;
     snprintf(fake.flags, sizeof fake.flags, "%s", cfg->path ? cfg->path : "");
-    if (flag("start-fails")) {
+    if (flag("start-fails") && !flag("late")) {
         snprintf(why, cap, "python-home=/nowhere has no encodings; name another one");
         return MW_ENOENT;
     }
@@ -545,6 +574,10 @@ static int fake_start(const struct mw_py_config *cfg, char *why, size_t cap)
         hang();
     if (flag("start-slow"))
         poll(NULL, 0, 300);
+    if (flag("start-fails-late")) {
+        snprintf(why, cap, "after all");
+        return MW_EIO;
+    }
     return 0;
 }
 

@@ -772,11 +772,20 @@ def test_daemon_51_a_worker_that_dies_at_start_is_not_restarted_in_a_loop(own_ht
         f.write("import os\nos._exit(7)\n")
     os.chmod(httpd.path("dies.py"), 0o644)
     httpd.start()
-    httpd.log.allow("WSGI056")
+    httpd.log.allow("WSGI056", "WSGI0743")
     httpd.log.wait("WSGI0562", since=0)
     assert httpd.fetch("/hello").status == 200
     time.sleep(3)  # how often it tries in this time is the subject
     assert len(httpd.log.find("WSGI0562")) <= 8
+    # A client need not wait for what does not come, and hears when to try again.
+    httpd.log.wait("next start in 4 s", since=0)
+    begin = client.now()
+    rsp = httpd.fetch("/x")
+    assert rsp.status == 503 and client.now() - begin < 1.5
+    assert 1 <= int(rsp.get("Retry-After")) <= 8
+    with open(httpd.path("dies.py"), "w", encoding="ascii") as f:
+        f.write("def application(e, s):\n    s('200 OK', [])\n    return [b'alive']\n")
+    wait.until(lambda: httpd.fetch("/x", timeout=30).text == "alive", 15, "the next start")
 
 
 def test_daemon_52_preloaded_scripts_are_imported_before_the_first_request(own_httpd):

@@ -554,7 +554,16 @@ static void test_board_50_wait_ends_at_its_deadline(void **state)
     mw_board_destroy(&b);
 }
 
-enum relief { BY_READY, BY_SETTLE, BY_BUSY, BY_ANOTHER_READY, BY_CLOSE, BY_LEAVE, RELIEFS };
+enum relief {
+    BY_READY,
+    BY_SETTLE,
+    BY_BUSY,
+    BY_ANOTHER_READY,
+    BY_CLOSE,
+    BY_LEAVE,
+    BY_DOWN,
+    RELIEFS
+};
 
 /* Whatever makes a thread idle, or hope vain, ends the wait, at once: the time is less than a
  * slice. */
@@ -595,11 +604,16 @@ static void test_board_50_wait_ends_whoever_frees_a_thread(void **state)
         case BY_LEAVE:
             mw_board_leave(b);
             break;
+        case BY_DOWN:
+            mw_board_down(b, mw_clock_deadline(30000));
+            break;
         default:
             mw_board_close(b);
             break;
         }
-        assert_int_equal(request_end(&r), how == BY_CLOSE || how == BY_LEAVE ? MW_ECLOSED : 0);
+        assert_int_equal(request_end(&r), how == BY_CLOSE || how == BY_LEAVE ? MW_ECLOSED
+                                          : how == BY_DOWN                   ? MW_EDOWN
+                                                                             : 0);
         assert_true(mw_clock_ms() - begin < 200);
         assert_int_equal(mw_board_waiting(b), 0);
         mw_board_destroy(&other);
@@ -615,6 +629,44 @@ static void test_board_50_closed_board_opens_with_a_worker(void **state)
     assert_int_equal(mw_board_claim(b, mw_clock_deadline(LONG), &c, NULL), MW_ECLOSED);
     start(b, 1);
     assert_int_equal(mw_board_claim(b, 0, &c, NULL), 0);
+}
+
+static uint64_t clock_that_stands(void)
+{
+    return 1000000;
+}
+
+/* One below, at, one over what is waited for; who waits already is told as well. */
+static void test_board_50_a_group_that_is_down_is_not_waited_for(void **state)
+{
+    const uint64_t at = 1000000;
+    struct mw_board *b = make(2, 1, 1, 4);
+    struct mw_claim c;
+    int waited;
+
+    (void)state;
+    assert_int_equal(mw_board_join(b, 100), 0);
+    mw_clock_replace(clock_that_stands);
+    for (int by = -1; by <= 1; by++) {
+        uint64_t left = by < 0 ? MW_BOARD_DOWN_MIN_MS - 1 : MW_BOARD_DOWN_MIN_MS + (unsigned)by;
+        mw_board_down(b, at + left);
+        assert_int_equal(mw_board_down_ms(b), left);
+        /* A deadline that has passed ends the wait where there is one. */
+        assert_int_equal(mw_board_claim(b, at, &c, &waited), by > 0 ? MW_EDOWN : MW_ETIMEOUT);
+        assert_int_equal(waited, 0);
+    }
+    mw_board_down(b, UINT64_MAX);
+    assert_int_equal(mw_board_down_ms(b), MW_BOARD_DOWN_MAX_MS);
+    mw_board_down(b, 0);
+    assert_int_equal(mw_board_down_ms(b), 0);
+    assert_int_equal(mw_board_claim(b, at, &c, NULL), MW_ETIMEOUT);
+    mw_board_down(b, at + 30000);
+    start(b, 1); /* a worker that starts ends it, and one that is ready is always found */
+    assert_int_equal(mw_board_down_ms(b), 0);
+    mw_board_down(b, at + 30000);
+    assert_int_equal(mw_board_claim(b, 0, &c, NULL), 0);
+    mw_clock_replace(NULL);
+    mw_board_destroy(&b);
 }
 
 static void test_board_50_who_leaves_keeps_what_it_has_and_stops_nobody_else(void **state)
@@ -812,6 +864,9 @@ static void scribble(struct mw_board *b, uint64_t *x, int plausible)
     if (next_random(x) % 4) {
         b->gate->closed = 0;
     }
+    if (next_random(x) % 4) {
+        b->gate->down_until = 0;
+    }
     if (!plausible) {
         return;
     }
@@ -847,9 +902,10 @@ static void use_all(struct mw_board *b)
             mw_board_busy(b, c.slot, -1);
             mw_board_release(b, &c);
         } else {
-            assert_true(rv == MW_ETIMEOUT || rv == MW_ECLOSED);
+            assert_true(rv == MW_ETIMEOUT || rv == MW_ECLOSED || rv == MW_EDOWN);
         }
     }
+    assert_true(mw_board_down_ms(b) <= MW_BOARD_DOWN_MAX_MS);
     mw_board_release(b, &forged);
     mw_board_settle(b, (pid_t)b->members[1]);
     mw_board_settle(b, 100);
@@ -953,6 +1009,7 @@ int main(void)
         cmocka_unit_test(test_board_50_wait_ends_at_its_deadline),
         cmocka_unit_test(test_board_50_wait_ends_whoever_frees_a_thread),
         USUAL(test_board_50_closed_board_opens_with_a_worker),
+        cmocka_unit_test(test_board_50_a_group_that_is_down_is_not_waited_for),
         cmocka_unit_test(test_board_50_who_leaves_keeps_what_it_has_and_stops_nobody_else),
         cmocka_unit_test(test_board_50_thread_that_is_busy_is_not_handed_over),
         cmocka_unit_test(test_board_50_grant_of_a_dead_worker_keeps_the_place),
