@@ -336,6 +336,22 @@ static enum outcome on_stop(struct remote *rm)
     return end_lost(rm, HTTP_SERVICE_UNAVAILABLE);
 }
 
+/* The supervisor's line about that pid has the signal or the status. */
+static void log_broken(const struct remote *rm, int rv, const char *now, int level)
+{
+    request_rec *r = rm->ch->r;
+    const struct mw_link *l = rm->lease->link;
+
+    ap_log_rerror(
+        APLOG_MARK, level, 0, r, "%s: request '%s %s': worker %u of group '%s' (pid %lu) %s; %s",
+        rv == MW_ETIMEOUT ? "WSGI0145" : "WSGI0146", r->method, r->uri, rm->lease->claim.slot,
+        group_name(rm), l->peer_known ? (unsigned long)l->peer.pid : 0,
+        rv == MW_ECLOSED    ? "died or closed the connection before the answer was complete"
+        : rv == MW_ETIMEOUT ? "gave no answer within the socket timeout"
+                            : mw_err_text(rv),
+        now);
+}
+
 /* The connection broke before END. */
 static enum outcome on_broken(struct remote *rm, int rv)
 {
@@ -354,16 +370,12 @@ static enum outcome on_broken(struct remote *rm, int rv)
         rm->how = MW_END_ABORTED;
         return OUT_LOST;
     }
-    ap_log_rerror(APLOG_MARK, again ? APLOG_WARNING : APLOG_ERR, 0, r,
-                  "%s: worker %u of group '%s' %s; %s", rv == MW_ETIMEOUT ? "WSGI0145" : "WSGI0146",
-                  rm->lease->claim.slot, group_name(rm),
-                  rv == MW_ECLOSED ? "died or closed the connection before the answer was complete"
-                  : rv == MW_ETIMEOUT ? "gave no answer within the socket timeout"
-                                      : mw_err_text(rv),
-                  again               ? "the request is tried on another worker"
-                  : begun             ? "the answer is cut"
-                  : rv == MW_ETIMEOUT ? "504"
-                                      : "502");
+    log_broken(rm, rv,
+               again               ? "the request is tried on another worker"
+               : begun             ? "the answer is cut"
+               : rv == MW_ETIMEOUT ? "504"
+                                   : "502",
+               again ? APLOG_WARNING : APLOG_ERR);
     if (again)
         return OUT_AGAIN;
     return end_lost(rm, rv == MW_ETIMEOUT ? HTTP_GATEWAY_TIME_OUT : HTTP_BAD_GATEWAY);

@@ -71,6 +71,8 @@ static PyStatus configure(PyConfig *config, const struct mw_py_prefix *prefix)
     config->parse_argv = 0;
     config->install_signal_handlers = 0;
     config->pathconfig_warnings = 0;
+    /* A worker that crashes says where; httpd's own processes are httpd's. */
+    config->faulthandler = mw_py_config()->process_group[0] != '\0';
     PyStatus st = PyConfig_SetBytesArgv(config, 1, argv);
     if (!PyStatus_Exception(st))
         st = set_string(config, &config->program_name, prefix->program);

@@ -348,12 +348,13 @@ static const char *say_next(const struct mw_child *ch, char *out, size_t cap)
 }
 
 static void log_exit(const struct mw_fleet *f, const struct mw_child *ch,
-                     const struct mw_policy *before, pid_t pid, const char *how)
+                     const struct mw_policy *before, pid_t pid, int status)
 {
     int left = before->state == MW_POL_DRAINING || before->state == MW_POL_TERMED ||
                before->state == MW_POL_KILLED;
-    char next[32];
+    char how[64], next[32];
 
+    mw_status_text(how, sizeof how, status);
     if (before->ready_at ? left && !before->blamed : f->ending) {
         mw_log(MW_LOG_INFO, "WSGI0570", "worker %u of group '%s' (pid %ld) %s, as it was told to",
                ch->slot, name_of(f, ch), (long)pid, how);
@@ -363,10 +364,11 @@ static void log_exit(const struct mw_fleet *f, const struct mw_child *ch,
                name_of(f, ch), (long)pid, ch->why, ch->why[0] ? "; it " : "it ", how,
                say_next(ch, next, sizeof next));
     } else {
-        mw_log(MW_LOG_ERR, "WSGI0563", "worker %u of group '%s' (pid %ld) %s; %s", ch->slot,
+        mw_log(MW_LOG_ERR, "WSGI0563", "worker %u of group '%s' (pid %ld) %s; %s%s", ch->slot,
                name_of(f, ch), (long)pid, how,
                before->heir == MW_POLICY_NOBODY ? say_next(ch, next, sizeof next)
-                                                : "its successor is starting already");
+                                                : "its successor is starting already",
+               mw_status_advice(status));
     }
 }
 
@@ -422,7 +424,7 @@ void mw_fleet_exited(struct mw_fleet *f, struct mw_child *ch, int status)
         snprintf(elder->failure, sizeof elder->failure, "%s%s%s", ch->why,
                  ch->why[0] ? "; it " : "", how);
     else
-        log_exit(f, ch, &before, pid, how);
+        log_exit(f, ch, &before, pid, status);
     carry_out(f, ch, act);
     settle(f, ch->group);
 }

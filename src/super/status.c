@@ -40,3 +40,25 @@ void mw_status_text(char *out, size_t cap, int status)
         snprintf(out, cap, "ended with status 0x%x", (unsigned)status);
     }
 }
+
+const char *mw_status_advice(int status)
+{
+    if (WIFEXITED(status))
+        return "; the application, or a library of it, ended the process";
+    switch (WIFSIGNALED(status) ? WTERMSIG(status) : 0) {
+    case SIGKILL:
+        return "; the kernel does that when memory runs out, and to a process over its "
+               "cpu-time-limit (memory-soft= replaces a process before)";
+    case SIGXCPU:
+        return "; it used up its cpu-time-limit while it started";
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE:
+    case SIGABRT:
+        return "; a crash of Python or of an extension module, whose stacks are above (an extension "
+               "may need WSGIApplicationGroup %{GLOBAL}, deep recursion a larger stack-size=)";
+    default:
+        return "";
+    }
+}

@@ -30,6 +30,7 @@ static void init(struct rig *r)
 
 static void fini(struct rig *r)
 {
+    assert_false(rig_logged(r, "WARNING: ThreadSanitizer")); /* of a worker */
     rig_stop(r);
     free((char *)r->spec[0].runtime);
 }

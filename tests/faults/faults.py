@@ -24,10 +24,11 @@ BROKEN = ("def application(environ, start_response\n", "import no_such_module_at
 
 # How often each comes, and the ids and texts of log lines that it may cause.
 STARTING = "WSGI0562.*was killed by"
+STACKS = ('Fatal Python error|Thread 0x|Current thread|File "|<no Python frame>|Extension modules',)
 KILLED = ("WSGI0146", "WSGI0563", "WSGI0124", STARTING)
 FAULTS = {
     "kill": (6, KILLED),
-    "segv": (2, KILLED),
+    "segv": (2, KILLED + STACKS),
     "term": (4, (STARTING,)),
     "usr1": (4, (STARTING,)),
     "stop": (4, ()),

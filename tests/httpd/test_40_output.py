@@ -339,13 +339,20 @@ def test_output_31_a_process_that_dies_before_the_head(own_httpd, way):
                       vhosts={"a": "WSGIScriptAlias /fail @apps@/fail/wsgi.py\n"
                                    "WSGIScriptAlias /hello @apps@/hello/wsgi.py\n"})
     httpd.log.allow("WSGI0563", "WSGI0146")
+    if way == "segv":
+        httpd.log.allow(r'Fatal Python error|Thread 0x|Current thread|File "|<no Python frame>|Extension modules')
     with httpd.conn() as conn:
         rsp = conn.get("/fail?way=" + way, method="POST", body=b"")
         assert rsp.status == 502 and rsp.complete
     assert httpd.fetch("/hello").status == 200
     line = httpd.log.wait("WSGI0563", since=0)
+    worker = int(line.text.split("(pid ")[1].split(")")[0])
     assert {"exit_now": "3", "killed": "9|KILL", "segv": "11|SEGV"}[way].split("|")[0] in line.text or \
         {"exit_now": "status 3", "killed": "Killed", "segv": "Segmentation"}[way] in line.text
+    assert {"exit_now": "the application", "killed": "memory-soft=", "segv": "stack-size="}[way] in line.text
+    assert httpd.log.find(rf"WSGI0146: request 'POST /fail': worker 0 of group 'g' \(pid {worker}\) died .*; 502")
+    if way == "segv":
+        httpd.log.wait("in segv", since=0)
 
 
 ERRORS = {
