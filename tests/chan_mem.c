@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define RECORD_MAX (256u << 20)
@@ -154,6 +155,24 @@ static void put_source(struct chan_mem *m, const struct mw_mark *mark)
     mw_buf_bytes(&m->log, text, strlen(text));
 }
 
+/* Reads the part at once, so that it is in `body` as if it were data. */
+static int op_file(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags)
+{
+    struct chan_mem *m = self(c);
+    int rv = fails(m, CHAN_MEM_FILE) ? m->fail_with : 0;
+
+    if (rv == 0) {
+        uint8_t *to = mw_buf_reserve(&m->body, (size_t)n);
+        if (!to || pread(fd, to, (size_t)n, (off_t)offset) != n)
+            die("the file does not hold what it should");
+        mw_buf_commit(&m->body, (size_t)n);
+        event(m, "file%s:%lld,%lld ", flags & MW_DATA_MORE ? "+" : "", (long long)offset,
+              (long long)n);
+    }
+    close(fd);
+    return rv;
+}
+
 static void op_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
     struct chan_mem *m = self(c);
@@ -191,6 +210,7 @@ static const struct mw_chan_ops ops = {
     .inform = op_inform,
     .head = op_head,
     .data = op_data,
+    .file = op_file,
     .gone = op_gone,
     .log = op_log,
     .end = op_end,

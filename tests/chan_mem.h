@@ -22,6 +22,7 @@ enum chan_mem_op {
     CHAN_MEM_INFORM,
     CHAN_MEM_HEAD,
     CHAN_MEM_DATA,
+    CHAN_MEM_FILE,
     CHAN_MEM_GONE,
     CHAN_MEM_END,
     CHAN_MEM_OPS
@@ -56,9 +57,10 @@ struct chan_mem {
     struct mw_buf body;
     struct mw_buf log;     /* lines as "level text\n" */
     struct mw_buf informs; /* informational responses: "name: value\n" for each field, then "\n" */
-    struct mw_buf events;  /* "read:3 gone inform head data:5 data+:5 log end:complete ", where + is
-                              MW_DATA_MORE */
-    enum mw_end end;       /* valid after calls[CHAN_MEM_END] */
+    struct mw_buf
+        events;      /* "read:3 gone inform head data:5 data+:5 file+:7,9 log end:complete ", where
+                              + is MW_DATA_MORE, 7 the offset and 9 the number of bytes */
+    enum mw_end end; /* valid after calls[CHAN_MEM_END] */
     unsigned calls[CHAN_MEM_OPS];
 
     /* Own. */

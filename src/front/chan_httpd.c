@@ -17,8 +17,8 @@
 #include <apr_strings.h>
 
 #include "aplog.h"
-#include "io.h"
 #include "config.h"
+#include "io.h"
 
 #define STATUS_CLIENT_LEFT 499 /* in the access log; no client ever sees it */
 
@@ -278,6 +278,25 @@ static int op_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     return mw_outflow_write(&ch->flow, p, n, (flags & MW_DATA_MORE) != 0);
 }
 
+static int may_sendfile(request_rec *r)
+{
+    int ours = mw_config_dir(r)->enable_sendfile;
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+
+    return ours >= 0 ? ours : core->enable_sendfile == ENABLE_SENDFILE_ON;
+}
+
+static int op_file(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags)
+{
+    struct mw_chan_httpd *ch = self(c);
+    struct mw_outflow_file file = {fd, offset, n, may_sendfile(ch->r)};
+
+    if (!ch->replaced && !ch->redirect)
+        return mw_outflow_file(&ch->flow, &file, (flags & MW_DATA_MORE) != 0);
+    mw_io_close_given(&fd);
+    return ch->r->connection->aborted ? MW_EABORT : 0;
+}
+
 /* The end of the client's sending side shows also behind bytes that nobody has read (a body, a pipelined
  * request, TLS records), and no byte is taken for it. A stream of HTTP/2 has no socket of its own:
  * mod_http2 reads the connection all the time and marks the stream that was reset. */
@@ -384,6 +403,7 @@ static const struct mw_chan_ops ops = {
     .inform = op_inform,
     .head = op_head,
     .data = op_data,
+    .file = op_file,
     .gone = op_gone,
     .log = op_log,
     .end = op_end,

@@ -96,7 +96,7 @@ struct mw_dir_conf {
     int chunked_request;    /* -1: not set, as those below */
     int error_override;
     int pass_apache_request;
-    int enable_sendfile;
+    int enable_sendfile; /* -1: as httpd's EnableSendfile */
     int ignore_activity;
     int64_t request_timeout_ms;              /* -1: not set */
     int map_head;                            /* enum mw_map_head */

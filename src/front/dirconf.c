@@ -40,21 +40,6 @@ const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg)
     return mw_cmd_pass_auth(cmd, arg, &conf->pass_authorization);
 }
 
-const struct mw_dirconf_idle mw_dirconf_sendfile = {
-    offsetof(struct mw_dir_conf, enable_sendfile),
-    "what wsgi.file_wrapper returns is read and sent in blocks"};
-
-const char *mw_dirconf_idle_flag(cmd_parms *cmd, void *dir, const char *arg)
-{
-    const struct mw_dirconf_idle *row = cmd->info;
-    int *value = (int *)((char *)dir + row->off);
-    const char *err = mw_cmd_flag(cmd, arg, value);
-
-    if (!err && *value)
-        mw_cmd_remark(cmd, row->why);
-    return err;
-}
-
 /* Read as the option of a group is, whose value it replaces. */
 const char *mw_dirconf_request_timeout(cmd_parms *cmd, void *dir, const char *arg)
 {

@@ -17,22 +17,12 @@ struct mw_dirconf_name {
 extern const struct mw_dirconf_name mw_dirconf_process_group, mw_dirconf_application_group,
     mw_dirconf_callable;
 
-/* A flag that is stored and not used yet. cmd->info of mw_dirconf_idle_flag. */
-struct mw_dirconf_idle {
-    size_t off;
-    const char *why;
-};
-extern const struct mw_dirconf_idle mw_dirconf_sendfile;
-
 const char *mw_dirconf_name(cmd_parms *cmd, void *dir, const char *arg);
 
 /* cmd->info: the field's offset in struct mw_dir_conf. */
 const char *mw_dirconf_flag(cmd_parms *cmd, void *dir, const char *arg);
 
 const char *mw_dirconf_pass_auth(cmd_parms *cmd, void *dir, const char *arg);
-
-/* As mw_dirconf_flag, and On is told to have no effect. */
-const char *mw_dirconf_idle_flag(cmd_parms *cmd, void *dir, const char *arg);
 
 const char *mw_dirconf_request_timeout(cmd_parms *cmd, void *dir, const char *arg);
 const char *mw_dirconf_map_head(cmd_parms *cmd, void *dir, const char *arg);

@@ -468,8 +468,8 @@ const command_rec mw_directives[] = {
                      "name of the handler, path of the script, options"),
     AP_INIT_TAKE1("WSGIPassApacheRequest", mw_dirconf_flag, DIR_FIELD(pass_apache_request),
                   OR_SECTIONS, "On or Off: apache.request_rec for extensions, embedded mode"),
-    AP_INIT_TAKE1("WSGIEnableSendfile", mw_dirconf_idle_flag, TEXT(&mw_dirconf_sendfile),
-                  OR_FILEINFO, "On or Off"),
+    AP_INIT_TAKE1("WSGIEnableSendfile", mw_dirconf_flag, DIR_FIELD(enable_sendfile), OR_FILEINFO,
+                  "On or Off: sendfile for what wsgi.file_wrapper returns"),
     AP_INIT_TAKE1("WSGIIgnoreActivity", mw_dirconf_flag, DIR_FIELD(ignore_activity), OR_FILEINFO,
                   "On or Off: these requests do not keep a process from inactivity-timeout"),
     AP_INIT_TAKE1(

@@ -25,6 +25,7 @@
 #include <util_filter.h>
 
 #include "clock.h"
+#include "filebucket.h"
 #include "io.h"
 
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
@@ -73,6 +74,7 @@ static int pass(struct mw_outflow *of)
     of->passed = 1;
     of->unflushed = 1;
     of->waiting = 0;
+    of->file_waits = 0;
     rv = ap_pass_brigade(of->r->output_filters, of->out);
     apr_brigade_cleanup(of->out);
     if (rv != APR_SUCCESS || conn(of)->aborted)
@@ -112,6 +114,9 @@ int mw_outflow_write(struct mw_outflow *of, const void *p, size_t n, int more)
 }
 
 /* -- keeping -- */
+
+/* What waits with a file, and what is older. */
+static int pass_file(struct mw_outflow *of);
 
 static int is_writable(const struct mw_outflow *of)
 {
@@ -157,10 +162,10 @@ static void tell_unwritable(struct mw_outflow *of)
             of->limits.spool.dir);
 }
 
-/* Move `out` to the spool. What cannot be written stays. */
+/* Move `out` to the spool. What cannot be written stays, and what comes with a file. */
 static int spill(struct mw_outflow *of)
 {
-    while (!APR_BRIGADE_EMPTY(of->out)) {
+    while (!of->file_waits && !APR_BRIGADE_EMPTY(of->out)) {
         apr_bucket *b = APR_BRIGADE_FIRST(of->out);
         const char *p;
         apr_size_t n;
@@ -242,7 +247,9 @@ int mw_outflow_keep(struct mw_outflow *of, const void *p, size_t n)
         of->unflushed = 1;
         return 0;
     }
-    rv = pass_large(of, &from, &n);
+    rv = of->file_waits ? pass_file(of) : 0;
+    if (rv == 0)
+        rv = pass_large(of, &from, &n);
     return rv || n == 0 ? rv : store(of, from, n);
 }
 
@@ -427,9 +434,9 @@ int mw_outflow_await(struct mw_outflow *of, int worker_fd, uint64_t deadline)
 
 int mw_outflow_settle(struct mw_outflow *of)
 {
-    int rv = 0;
+    int rv = of->file_waits ? pass_file(of) : 0;
 
-    if (of->fd < 0)
+    if (rv == 0 && of->fd < 0)
         return mw_outflow_is_idle(of) ? 0 : flush_stream(of);
     while (rv == 0 && !mw_outflow_is_idle(of)) {
         struct pollfd p = {.fd = of->fd, .events = POLLIN | POLLOUT};
@@ -460,6 +467,49 @@ static int drain(struct mw_outflow *of)
     return rv;
 }
 
+/* Only a worker that sends more behind a file comes here; this one's own do not. */
+static int pass_file(struct mw_outflow *of)
+{
+    int rv = 0;
+
+    if (of->keeps)
+        rv = of->fd >= 0 ? drain(of) : unspool(of);
+    return rv ? rv : pass(of);
+}
+
+int mw_outflow_file(struct mw_outflow *of, const struct mw_outflow_file *file, int more)
+{
+    int fd = file->fd;
+    int rv = conn(of)->aborted ? MW_EABORT : 0;
+
+    if (rv == 0 && of->file_waits) /* one at a time: each holds descriptors */
+        rv = pass_file(of);
+    if (rv) {
+        mw_io_close_given(&fd);
+        return rv;
+    }
+    if (mw_filebucket_append(of->out, fd, (apr_off_t)file->offset, (apr_off_t)file->n,
+                             file->with_sendfile))
+        return MW_EIO;
+    of->file_waits = 1;
+    return more || of->keeps ? 0 : pass_flush(of);
+}
+
+static int pass_end(struct mw_outflow *of, apr_bucket *last)
+{
+    if (last)
+        APR_BRIGADE_INSERT_TAIL(of->out, last);
+    APR_BRIGADE_INSERT_TAIL(of->out, apr_bucket_eos_create(allocator(of)));
+    return pass(of);
+}
+
+/* What makes the end look like none. */
+static apr_bucket *broken_end(struct mw_outflow *of)
+{
+    conn(of)->keepalive = AP_CONN_CLOSE;
+    return ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, of->r->pool, allocator(of));
+}
+
 int mw_outflow_finish(struct mw_outflow *of, apr_bucket *last)
 {
     int rv = 0;
@@ -474,19 +524,19 @@ int mw_outflow_finish(struct mw_outflow *of, apr_bucket *last)
         rv = unspool(of);
     if (rv && rv != MW_EABORT) {
         apr_brigade_cleanup(of->out); /* there would be a hole in it */
-        last = ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, of->r->pool, allocator(of));
-        conn(of)->keepalive = AP_CONN_CLOSE;
+        last = broken_end(of);
     }
-    if (last)
-        APR_BRIGADE_INSERT_TAIL(of->out, last);
-    APR_BRIGADE_INSERT_TAIL(of->out, apr_bucket_eos_create(allocator(of)));
-    return pass(of);
+    rv = pass_end(of, last);
+    if (rv && !conn(of)->aborted) /* a file has become shorter */
+        (void)pass_end(of, broken_end(of));
+    return rv;
 }
 
 void mw_outflow_drop(struct mw_outflow *of)
 {
     apr_brigade_cleanup(of->out);
     of->waiting = 0;
+    of->file_waits = 0;
     of->blocked = of->unflushed = 0;
     mw_spool_fini(&of->spool);
     mw_spool_init(&of->spool, &of->limits.spool);

@@ -25,6 +25,7 @@ struct mw_outflow {
     request_rec *r;
     apr_bucket_brigade *out; /* data that may wait for more: newer than what the spool holds */
     size_t waiting;          /* bytes of it */
+    int file_waits;          /* a part of a file is in it */
     int passed; /* something went to the output filters: the answer has begun for the client */
 
     /* What follows serves mw_outflow_keep. */
@@ -52,6 +53,18 @@ MW_MUST_CHECK int mw_outflow_write(struct mw_outflow *of, const void *p, size_t 
 
 /* Not while mw_outflow_is_full. n == 0: push out the head. MW_EABORT, MW_ENOMEM. */
 MW_MUST_CHECK int mw_outflow_keep(struct mw_outflow *of, const void *p, size_t n);
+
+struct mw_outflow_file {
+    int fd;
+    int64_t offset, n; /* n > 0 */
+    int with_sendfile; /* httpd may use it */
+};
+
+/* A part of a file, in either way of use. It waits for the end, or for what follows, because httpd takes
+ * ranges only out of an answer that is all there. Takes the descriptor, also on failure. MW_EABORT,
+ * MW_EIO. */
+MW_MUST_CHECK int mw_outflow_file(struct mw_outflow *of, const struct mw_outflow_file *file,
+                                  int more);
 
 /* Nothing waits for the client. */
 int mw_outflow_is_idle(const struct mw_outflow *of);

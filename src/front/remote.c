@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "front.h"
+#include "io.h"
 #include "log.h"
 
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
@@ -268,6 +269,40 @@ static enum outcome on_data(struct remote *rm, struct mw_link *l, const struct m
     return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
 }
 
+/* Why not to send this file, or NULL. The worker may have been anybody's: nothing is known of what it
+ * passed. */
+static const char *refuse_file(int fd, const struct mw_file_part *part)
+{
+    int64_t size;
+    int rv = mw_io_file_size(fd, &size);
+
+    if (rv)
+        return rv == MW_EINVAL ? "its descriptor is no regular file that may be sent"
+                               : "its file cannot be looked at";
+    return size < part->offset + part->n ? "its file is shorter than it says" : NULL;
+}
+
+static enum outcome on_file(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    unsigned flags = mw_link_has_input(l) ? MW_DATA_MORE : 0;
+    struct mw_file_part part;
+    const char *why;
+    int fd, rv = mw_file_decode(&part, f->payload, f->n);
+
+    if (rv)
+        return bad_frame(rm, f, mw_err_text(rv));
+    fd = mw_link_take_fd(l);
+    why = refuse_file(fd, &part);
+    if (why) {
+        mw_io_close_given(&fd);
+        return bad_frame(rm, f, why);
+    }
+    rv = mw_chan_file(&rm->ch->chan, fd, part.offset, part.n, flags);
+    if (rv == MW_EABORT)
+        return send_abort(rm, l);
+    return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
+}
+
 static enum outcome on_log(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     struct mw_str text;
@@ -302,7 +337,7 @@ static enum outcome on_frame(struct remote *rm, struct mw_link *l, const struct 
     static frame_fn *const handlers[MW_F_LAST + 1] = {
         [MW_F_WANT] = on_want, [MW_F_INFORM] = on_inform, [MW_F_HEAD] = on_head,
         [MW_F_DATA] = on_data, [MW_F_LOG] = on_log,       [MW_F_END] = on_end,
-        [MW_F_ASK] = on_ask,
+        [MW_F_ASK] = on_ask,   [MW_F_FILE] = on_file,
     };
     frame_fn *fn = f->type <= MW_F_LAST ? handlers[f->type] : NULL;
 

@@ -2,11 +2,19 @@
  * filewrap.c: FileWrapper(filelike, blksize=8192) iterates filelike.read(blksize) and hands
  * close() on (PEP 3333, "Optional Platform-Specific File Handling"). A GC type: it holds the
  * application's object.
+ *
+ * A wrapper around a file of the io module need not be iterated: its descriptor can be sent instead. A
+ * fileno() alone proves nothing, because gzip.GzipFile has one too, of the compressed file; so it must be
+ * one of io's own classes whose read() nobody has replaced.
  */
 #include "filewrap.h"
 
+#include <string.h>
 #include <structmember.h>
+#include <unistd.h>
 
+#include "gil.h"
+#include "io.h"
 #include "state.h"
 
 #define BLKSIZE 8192
@@ -71,6 +79,97 @@ static PyObject *filewrap_close(PyObject *self, PyObject *Py_UNUSED(arg))
     Py_DECREF(close);
     return rv;
 }
+
+/* -- the file behind it -- */
+
+/* Is ob.name a method of C, ob's own? */
+static int is_builtin(PyObject *ob, PyObject *name)
+{
+    PyObject *method = PyObject_GetAttr(ob, name);
+    int is = method && PyCFunction_Check(method) && PyCFunction_GET_SELF(method) == ob;
+
+    PyErr_Clear();
+    Py_XDECREF(method);
+    return is;
+}
+
+static int is_io(const struct mw_py_state *st, PyObject *ob, enum mw_py_io_type type)
+{
+    return PyObject_TypeCheck(ob, (PyTypeObject *)st->io_types[type]);
+}
+
+/* Does ob.read give the bytes of the descriptor? */
+static int reads_descriptor(const struct mw_py_state *st, PyObject *ob)
+{
+    if (!is_builtin(ob, st->name[MW_N_read]))
+        return 0;
+    if (is_io(st, ob, MW_PY_FILEIO))
+        return 1;
+    if (!is_io(st, ob, MW_PY_BUFREADER) && !is_io(st, ob, MW_PY_BUFRANDOM))
+        return 0;
+    PyObject *raw = PyObject_GetAttr(ob, st->name[MW_N_raw]);
+    int yes = raw && is_io(st, raw, MW_PY_FILEIO) && is_builtin(raw, st->name[MW_N_readinto]);
+    PyErr_Clear();
+    Py_XDECREF(raw);
+    return yes;
+}
+
+/* New reference: the file itself, also behind what tempfile puts around it; NULL without an exception. */
+static PyObject *find_file(const struct mw_py_state *st, PyObject *ob)
+{
+    PyObject *file = NULL;
+
+    if (reads_descriptor(st, ob))
+        return Py_NewRef(ob);
+    if (strcmp(Py_TYPE(ob)->tp_name, "_TemporaryFileWrapper") == 0)
+        file = PyObject_GetAttr(ob, st->name[MW_N_file]);
+    PyErr_Clear();
+    if (file && !reads_descriptor(st, file))
+        Py_CLEAR(file);
+    return file;
+}
+
+/* Its descriptor, borrowed, and position; -1 with or without an exception. */
+static int locate(const struct mw_py_state *st, PyObject *file, int64_t *offset_r)
+{
+    if (is_io(st, file, MW_PY_BUFRANDOM)) { /* what was written belongs to it */
+        PyObject *rv = PyObject_CallMethodNoArgs(file, st->name[MW_N_flush]);
+        if (!rv)
+            return -1;
+        Py_DECREF(rv);
+    }
+    /* Not the descriptor's: a buffer may have read ahead. */
+    PyObject *at = PyObject_CallMethodNoArgs(file, st->name[MW_N_tell]);
+    if (!at)
+        return -1;
+    *offset_r = PyLong_AsLongLong(at);
+    Py_DECREF(at);
+    return *offset_r < 0 ? -1 : PyObject_AsFileDescriptor(file);
+}
+
+int mw_py_filewrap_open(struct mw_py_state *st, PyObject *result, struct mw_py_file *out)
+{
+    int64_t size = 0;
+
+    if (Py_TYPE(result) != st->filewrap_type || !((struct filewrap *)result)->filelike)
+        return 0;
+    PyObject *file = find_file(st, ((struct filewrap *)result)->filelike);
+    if (!file)
+        return 0;
+    int fd = locate(st, file, &out->offset);
+    PyErr_Clear();
+    out->fd = -1;
+    if (fd >= 0) {
+        MW_NOGIL_SCOPE;
+        if (mw_io_file_size(fd, &size) == 0)
+            out->fd = mw_io_reopen(fd);
+    }
+    Py_DECREF(file);
+    out->n = size > out->offset ? size - out->offset : 0;
+    return out->fd >= 0;
+}
+
+/* -- type -- */
 
 static int filewrap_traverse(PyObject *self, visitproc visit, void *arg)
 {

@@ -31,6 +31,18 @@ static int make_names(struct mw_py_state *st)
     return 0;
 }
 
+static int find_io_types(struct mw_py_state *st)
+{
+    static const char *const names[] = {"FileIO", "BufferedReader", "BufferedRandom"};
+    PyObject *io = PyImport_ImportModule("io");
+
+    for (int i = 0; io && i < MW_PY_IO_TYPES; i++)
+        if (!(st->io_types[i] = PyObject_GetAttrString(io, names[i])))
+            Py_CLEAR(io);
+    Py_XDECREF(io);
+    return io ? 0 : -1;
+}
+
 static int make_objects(struct mw_py_state *st)
 {
     st->out = (PyObject *)mw_py_errors_create(st, NULL, "<stdout>");
@@ -54,7 +66,7 @@ int mw_py_state_init(struct mw_py_state *st, PyObject *module)
         make_type(&st->restricted_type, module, &mw_py_restricted_spec) ||
         make_type(&st->filewrap_type, module, &mw_py_filewrap_spec))
         return -1;
-    if (make_objects(st))
+    if (find_io_types(st) || make_objects(st))
         return -1;
     return mw_py_environ_init(&st->environ, (PyObject *)st->filewrap_type);
 }
@@ -67,6 +79,8 @@ int mw_py_state_traverse(struct mw_py_state *st, visitproc visit, void *arg)
     Py_VISIT(st->bytelog_type);
     Py_VISIT(st->restricted_type);
     Py_VISIT(st->filewrap_type);
+    for (int i = 0; i < MW_PY_IO_TYPES; i++)
+        Py_VISIT(st->io_types[i]);
     Py_VISIT(st->request_timeout);
     Py_VISIT(st->out);
     Py_VISIT(st->err);
@@ -84,6 +98,8 @@ void mw_py_state_clear(struct mw_py_state *st)
     Py_CLEAR(st->bytelog_type);
     Py_CLEAR(st->restricted_type);
     Py_CLEAR(st->filewrap_type);
+    for (int i = 0; i < MW_PY_IO_TYPES; i++)
+        Py_CLEAR(st->io_types[i]);
     Py_CLEAR(st->request_timeout);
     Py_CLEAR(st->out);
     Py_CLEAR(st->err);

@@ -17,9 +17,14 @@
     X(buffer, "buffer")                       \
     X(close, "close")                         \
     X(exc_info, "exc_info")                   \
+    X(file, "file")                           \
+    X(flush, "flush")                         \
     X(path, "path")                           \
+    X(raw, "raw")                             \
     X(read, "read")                           \
-    X(reload_required, "reload_required")
+    X(readinto, "readinto")                   \
+    X(reload_required, "reload_required")     \
+    X(tell, "tell")
 
 enum mw_name {
 #define X(id, str) MW_N_##id,
@@ -28,15 +33,19 @@ enum mw_name {
         MW_N_COUNT
 };
 
+/* io.FileIO, io.BufferedReader, io.BufferedRandom. */
+enum mw_py_io_type { MW_PY_FILEIO, MW_PY_BUFREADER, MW_PY_BUFRANDOM, MW_PY_IO_TYPES };
+
 struct mw_py_state {
-    PyTypeObject *call_type;       /* start.c: start_response */
-    PyTypeObject *input_type;      /* input.c: wsgi.input */
-    PyTypeObject *errors_type;     /* errors.c: wsgi.errors, sys.stderr, sys.stdout */
-    PyTypeObject *bytelog_type;    /* errors.c: their .buffer */
-    PyTypeObject *restricted_type; /* restrict.c: sys.stdin, sys.stdout, when restricted */
-    PyTypeObject *filewrap_type;   /* filewrap.c: mod_wsgi.FileWrapper */
-    PyObject *request_timeout;     /* mod_wsgi.RequestTimeout */
-    PyObject *name[MW_N_COUNT];    /* interned */
+    PyTypeObject *call_type;            /* start.c: start_response */
+    PyTypeObject *input_type;           /* input.c: wsgi.input */
+    PyTypeObject *errors_type;          /* errors.c: wsgi.errors, sys.stderr, sys.stdout */
+    PyTypeObject *bytelog_type;         /* errors.c: their .buffer */
+    PyTypeObject *restricted_type;      /* restrict.c: sys.stdin, sys.stdout, when restricted */
+    PyTypeObject *filewrap_type;        /* filewrap.c: mod_wsgi.FileWrapper */
+    PyObject *io_types[MW_PY_IO_TYPES]; /* filewrap.c: classes of io */
+    PyObject *request_timeout;          /* mod_wsgi.RequestTimeout */
+    PyObject *name[MW_N_COUNT];         /* interned */
     PyObject *out, *err;           /* sys.stdout, sys.stderr, unless the application changed them */
     PyObject *active;              /* mod_wsgi.active_requests; NULL: nobody asked for it */
     struct mw_py_request *running; /* request.c: the newest request */

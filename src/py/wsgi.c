@@ -17,9 +17,11 @@
 #include "environ.h"
 #include "errors.h"
 #include "event.h"
+#include "filewrap.h"
 #include "gil.h"
 #include "input.h"
 #include "interp.h"
+#include "io.h"
 #include "load.h"
 #include "pyerr.h"
 #include "request.h"
@@ -44,7 +46,8 @@ struct run {
     PyObject *client_disconnected;
     PyObject *native; /* capsule of WSGIPassApacheRequest, or NULL */
     enum mw_end how;
-    int pending; /* the head and me->body are still to be sent */
+    int pending;            /* the head, and me->body or the file, are still to be sent */
+    struct mw_py_file file; /* the body, unless its fd is -1 */
 };
 
 /* -- what went wrong -- */
@@ -115,7 +118,7 @@ static void send_failed(struct run *r, int rv)
 /* -- the answer -- */
 
 /* PEP 3333, "Handling the Content-Length Header": the body is all here, n bytes. */
-static void complete_head(struct run *r, size_t n)
+static void complete_head(struct run *r, uint64_t n)
 {
     struct mw_py_call *call = r->call;
     int is_head = (r->req->flags & MW_REQ_HEAD) != 0;
@@ -272,12 +275,26 @@ static void close_result(struct run *r, PyObject *result)
     Py_XDECREF(close);
 }
 
+/* The body is the file in r->file: whoever takes it at the other end reads it, not this process. */
+static void deliver_file(struct run *r)
+{
+    struct mw_py_file *f = &r->file;
+
+    if (r->call->content_length >= 0 && f->n > r->call->content_length)
+        f->n = r->call->content_length;
+    complete_head(r, (uint64_t)f->n);
+    hold(r);
+}
+
 static void deliver(struct run *r, PyObject *result)
 {
     PyObject *blocks;
 
     if (!PyList_CheckExact(result) && !PyTuple_CheckExact(result)) {
-        deliver_iterable(r, result);
+        if (!r->call->headed && mw_py_filewrap_open(r->in->st, result, &r->file))
+            deliver_file(r);
+        else
+            deliver_iterable(r, result);
         close_result(r, result);
         return;
     }
@@ -306,20 +323,32 @@ static void note(struct mw_chan *c, int level, const char *fmt, ...)
     mw_chan_log(c, MW_MARK(level), line, strlen(line));
 }
 
-static int send_all(struct mw_chan *c, const struct mw_buf *head, const struct mw_buf *body)
+static int send_file(struct run *r)
 {
+    int fd = r->file.fd;
+
+    r->file.fd = -1;
+    return mw_chan_file(r->c, fd, r->file.offset, r->file.n, MW_DATA_MORE);
+}
+
+static int send_all(struct run *r)
+{
+    const struct mw_buf *head = &r->me->head;
+    const struct mw_buf *body = &r->me->body;
     int rv = 0;
 
-    if (c->state == MW_CHAN_OPEN)
-        rv = mw_chan_head(c, mw_buf_data(head), mw_buf_size(head), NULL);
+    if (r->c->state == MW_CHAN_OPEN)
+        rv = mw_chan_head(r->c, mw_buf_data(head), mw_buf_size(head), NULL);
     if (!rv && mw_buf_size(body))
-        rv = mw_chan_data(c, mw_buf_data(body), mw_buf_size(body), MW_DATA_MORE);
+        rv = mw_chan_data(r->c, mw_buf_data(body), mw_buf_size(body), MW_DATA_MORE);
+    if (!rv && r->file.fd >= 0)
+        rv = send_file(r);
     return rv;
 }
 
 static void send_pending(struct run *r)
 {
-    int rv = r->pending ? send_all(r->c, &r->me->head, &r->me->body) : 0;
+    int rv = r->pending ? send_all(r) : 0;
 
     r->pending = 0;
     if (rv == MW_EABORT || rv == MW_ECLOSED) {
@@ -495,6 +524,7 @@ static void note_length(const struct run *r)
 static enum mw_end finish(struct run *r)
 {
     send_pending(r);
+    mw_io_close(&r->file.fd); /* the answer failed before it */
     note_length(r);
     mw_buf_clear(&r->me->head);
     mw_buf_trim(&r->me->head, KEEP);
@@ -516,7 +546,7 @@ static void end_fork(const struct run *r)
 
 static enum mw_end wsgi_serve(struct mw_py_interp *in, struct mw_chan *c, int reload)
 {
-    struct run r = {.c = c, .req = c->req, .in = in, .how = MW_END_FAILED};
+    struct run r = {.c = c, .req = c->req, .in = in, .how = MW_END_FAILED, .file = {.fd = -1}};
     struct start start = {mw_clock_epoch_us(), mw_py_timeout_due(c->req->timeout_ms), reload};
 
     if (mw_py_enter(in)) {

@@ -170,13 +170,6 @@ def test_mapping_10_refused(own_httpd, line, wanted):
     assert re.search(wanted, said), said
 
 
-def test_mapping_11_what_has_no_effect_yet_is_told(own_httpd):
-    httpd = own_httpd(main="WSGIEnableSendfile On\n"
-                           "<Location /x>\nWSGIEnableSendfile Off\n</Location>\n")
-    for name in ("WSGIEnableSendfile",):
-        assert len(httpd.log.find(rf"WSGI0600: {name} \(.*\) has no effect:")) == 1
-
-
 @pytest.mark.parametrize("line", ["WSGIHandlerScript x /x", "WSGIRestrictProcess x", "WSGIPassApacheRequest On"])
 def test_mapping_12_not_in_htaccess(own_httpd, line):
     httpd = own_httpd(vhosts={"main": "WSGIScriptAlias /x @apps@/hello/wsgi.py\n"

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -165,9 +166,9 @@ static void *read_all(void *arg)
 /* Four pieces of awkward sizes, an empty one among them, through small socket buffers. */
 static void send_big(struct pair *p, uint64_t deadline)
 {
+    struct reader r = {.fd = p->fd[1]};
     uint8_t *bytes = malloc(BIG);
     struct iovec iov[] = {{bytes, 1}, {bytes + 1, 70001}, {NULL, 0}, {bytes + 70002, BIG - 70002}};
-    struct reader r = {.fd = p->fd[1]};
     uint32_t sum = 0, seed = 99;
     pthread_t t;
 
@@ -476,6 +477,136 @@ static void test_io_19_close_from_closes_the_rest(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void test_io_23_a_descriptor_in_a_stream(void **state)
+{
+    struct pair *p = *state;
+    int ends[2], fd;
+    char buf[64];
+    struct iovec iov[2] = {{"one", 3}, {"two", 3}};
+
+    assert_int_equal(mw_io_pipe(ends), 0);
+    assert_int_equal(mw_io_recv_fd_now(p->fd[1], buf, sizeof buf, &fd), MW_EAGAIN);
+    assert_int_equal(fd, -1);
+    assert_int_equal(send_bytes(p->fd[0], "first", 5, 0), 0);
+    assert_int_equal(mw_io_send_all_fd(p->fd[0], iov, 2, 0, ends[1]), 0);
+    assert_int_equal(send_bytes(p->fd[0], "last", 4, 0), 0);
+    mw_io_close(&ends[1]);
+    /* Never beyond the write that the descriptor came with. */
+    assert_int_equal(mw_io_recv_fd(p->fd[1], buf, sizeof buf, mw_clock_deadline(1000), &fd), 11);
+    assert_memory_equal(buf, "firstonetwo", 11);
+    assert_true(is_cloexec(fd));
+    assert_int_equal(write(fd, "y", 1), 1);
+    mw_io_close(&fd);
+    assert_int_equal(mw_io_recv_fd_now(p->fd[1], buf, sizeof buf, &fd), 4);
+    assert_int_equal(fd, -1);
+    send_fds(p->fd[0], 2, 1);
+    assert_int_equal(mw_io_recv_fd_now(p->fd[1], buf, sizeof buf, &fd), MW_EPROTO);
+    assert_int_equal(fd, -1);
+    mw_io_close(&ends[0]);
+}
+
+/* It goes with the first byte, however many calls the rest takes. */
+static void test_io_24_a_descriptor_goes_once(void **state)
+{
+    struct pair *p = *state;
+    static char much[1 << 20];
+    struct iovec iov = {much, sizeof much};
+    unsigned before = sample_open_fds();
+    int fd, fds = 0;
+    size_t got = 0;
+    char *buf = malloc(sizeof much);
+
+    assert_non_null(buf);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(mw_io_send_all_fd(p->fd[0], &iov, 1, mw_clock_deadline(10000), p->fd[0]) ? 1 : 0);
+    while (got < sizeof much) {
+        ssize_t n = mw_io_recv_fd(p->fd[1], buf, sizeof much, mw_clock_deadline(10000), &fd);
+        assert_true(n > 0);
+        got += (size_t)n;
+        fds += fd >= 0;
+        mw_io_close_given(&fd);
+    }
+    assert_int_equal(fds, 1);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(sample_open_fds(), before);
+    free(buf);
+}
+
+static void test_io_25_no_room_for_a_descriptor(void **state)
+{
+    struct pair *p = *state;
+    struct rlimit old, none;
+    char buf[8];
+    int fd;
+
+    send_fds(p->fd[0], 1, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ssize_t n = mw_io_recv_fd_now(p->fd[1], buf, sizeof buf, &fd);
+    int err = errno;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(n, MW_EIO);
+    assert_int_equal(err, EMFILE);
+    assert_int_equal(fd, -1);
+}
+
+static void test_io_26_files_that_can_be_read(void **state)
+{
+    char name[] = "/tmp/mw-io-XXXXXX";
+    int64_t size = -1;
+    int fd = mkstemp(name);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "abc", 3), 3);
+    assert_int_equal(mw_io_file_size(fd, &size), 0);
+    assert_int_equal(size, 3);
+    static const struct {
+        const char *path;
+        int flags, rv;
+    } rows[] = {{NULL, O_RDONLY, 0},
+                {NULL, O_WRONLY, MW_EINVAL},
+                {NULL, O_PATH, MW_EINVAL},
+                {"/dev/null", O_RDONLY, MW_EINVAL},
+                {"/tmp", O_RDONLY, MW_EINVAL}};
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
+        int other = open(rows[i].path ? rows[i].path : name, rows[i].flags | O_CLOEXEC);
+        assert_true(other >= 0);
+        assert_int_equal(mw_io_file_size(other, &size), rows[i].rv);
+        close(other);
+    }
+    assert_int_equal(mw_io_file_size(((struct pair *)*state)->fd[0], &size), MW_EINVAL);
+    assert_int_equal(mw_io_file_size(-1, &size), MW_EIO);
+    unlink(name);
+    close(fd);
+}
+
+static void test_io_27_a_position_of_its_own(void **state)
+{
+    char name[] = "/tmp/mw-io-XXXXXX";
+    int fd = mkstemp(name);
+    char c;
+
+    (void)state;
+    assert_true(fd >= 0);
+    unlink(name); /* which does not matter */
+    assert_int_equal(write(fd, "abc", 3), 3);
+    int other = mw_io_reopen(fd);
+    assert_true(other >= 0);
+    assert_true(is_cloexec(other));
+    assert_int_equal(lseek(fd, 1, SEEK_SET), 1);
+    assert_int_equal(read(other, &c, 1), 1);
+    assert_int_equal(c, 'a');
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), 1);
+    assert_int_equal(write(other, "x", 1), -1);
+    close(other);
+    close(fd);
+    assert_int_equal(mw_io_reopen(fd), -1);
+}
+
 #define ON(kind, name) cmocka_unit_test_setup_teardown(name, kind, nothing_left_open)
 
 int main(void)
@@ -503,6 +634,11 @@ int main(void)
         ON(stream, test_io_20_an_interrupted_send_goes_on),
         ON(stream, test_io_21_signals_do_not_lengthen_a_sockets_timeout),
         ON(stream, test_io_22_a_peer_that_hung_up),
+        ON(stream, test_io_23_a_descriptor_in_a_stream),
+        ON(stream, test_io_24_a_descriptor_goes_once),
+        ON(stream, test_io_25_no_room_for_a_descriptor),
+        ON(stream, test_io_26_files_that_can_be_read),
+        ON(stream, test_io_27_a_position_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,13 +3,16 @@
  */
 #include "samples.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "chan.h"
 
-/* The calls an implementation got, as text: "I103 H200 D5 M5 G0 E0" (informational response, head, data,
- * data with more to come, the question whether the client has gone, end). */
+/* The calls an implementation got, as text: "I103 H200 D5 M5 F7 +9 f7 +9 G0 E0" (informational response,
+ * head, data, data with more to come, a file's offset and length, without and with more to come, the
+ * question whether the client has gone, end). */
 struct memory {
     struct mw_chan chan;
     char calls[200];
@@ -77,6 +80,17 @@ static int on_data(struct mw_chan *c, const void *p, size_t n, unsigned flags)
     return m->data_rv;
 }
 
+static int on_file(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags)
+{
+    struct memory *m = (struct memory *)c;
+
+    assert_true(offset >= 0 && n > 0);
+    note(m, flags & MW_DATA_MORE ? "f" : "F", (unsigned)offset);
+    note(m, "+", (unsigned)n);
+    close(fd);
+    return m->data_rv;
+}
+
 static void on_log(struct mw_chan *c, const struct mw_mark *mark, const char *line, size_t n)
 {
     assert_int_equal(n, 2);
@@ -97,6 +111,7 @@ static const struct mw_chan_ops ops = {
     .inform = on_inform,
     .head = on_head,
     .data = on_data,
+    .file = on_file,
     .gone = on_gone,
     .log = on_log,
     .end = on_end,
@@ -519,6 +534,100 @@ static void test_chan_18_a_client_that_is_known_to_have_gone(void **state)
     assert_string_equal(m.calls, "E1");
 }
 
+/* -- files -- */
+
+static int null_fd(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void test_chan_19_a_file_is_as_its_bytes(void **state)
+{
+    (void)state;
+    unsigned before = sample_open_fds();
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, 100), 0);
+    assert_int_equal(mw_chan_data(&m.chan, "hello", 5, 0), 0);
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 7, 90, MW_DATA_MORE), 0);
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 9, 0), 0); /* 5 of them are left */
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 9, 0), 0);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+    assert_string_equal(m.calls, "H200 D5 f7 +90 F0 +5 D0 E0");
+    assert_int_equal(m.chan.sent, 100);
+    assert_int_equal(m.chan.excess, 13);
+    assert_int_equal(sample_open_fds(), before);
+}
+
+static void test_chan_20_no_file_where_no_body_may_be(void **state)
+{
+    (void)state;
+    unsigned before = sample_open_fds();
+    struct memory m;
+
+    init(&m, &head_req);
+    assert_int_equal(send_head(&m, 200, 100), 0);
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 100, MW_DATA_MORE), 0);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_COMPLETE);
+    assert_string_equal(m.calls, "H200 E0");
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 304, -1), 0);
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 100, 0), 0);
+    assert_string_equal(m.calls, "H304 D0");
+    assert_int_equal(sample_open_fds(), before);
+}
+
+static void test_chan_21_numbers_of_a_file(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t offset, n;
+        int rv;
+    } rows[] = {{0, -1, MW_EINVAL},
+                {-1, 1, MW_EINVAL},
+                {-1, 0, MW_EINVAL},
+                {INT64_MIN, INT64_MIN, MW_EINVAL},
+                {0, 0, 0},
+                {INT64_MAX - 1, 1, 0},
+                {INT64_MAX - 1, 2, MW_EINVAL},
+                {INT64_MAX, INT64_MAX, MW_EINVAL}};
+    unsigned before = sample_open_fds();
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 1, 0), MW_ESTATE);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++)
+        assert_int_equal(mw_chan_file(&m.chan, null_fd(), rows[i].offset, rows[i].n, MW_DATA_MORE),
+                         rows[i].rv);
+    assert_int_equal(mw_chan_file(&m.chan, -1, 0, 1, 0), MW_EINVAL);
+    mw_chan_end(&m.chan, MW_END_COMPLETE);
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 1, 0), MW_ESTATE);
+    assert_int_equal(sample_open_fds(), before);
+}
+
+static void test_chan_22_a_file_that_fails(void **state)
+{
+    (void)state;
+    unsigned before = sample_open_fds();
+    struct memory m;
+
+    init(&m, &get_req);
+    assert_int_equal(send_head(&m, 200, -1), 0);
+    m.data_rv = MW_EIO;
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 5, 0), MW_EIO);
+    m.data_rv = 0;
+    assert_int_equal(mw_chan_file(&m.chan, null_fd(), 0, 5, 0), MW_EIO);
+    assert_int_equal(m.chan.sent, 0);
+    assert_int_equal(mw_chan_end(&m.chan, MW_END_COMPLETE), MW_END_TRUNCATED);
+    assert_string_equal(m.calls, "H200 F0 +5 E2");
+    assert_int_equal(sample_open_fds(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +649,10 @@ int main(void)
         cmocka_unit_test(test_chan_16_informational_responses_are_limited),
         cmocka_unit_test(test_chan_17_a_failing_informational_response_is_remembered),
         cmocka_unit_test(test_chan_18_a_client_that_is_known_to_have_gone),
+        cmocka_unit_test(test_chan_19_a_file_is_as_its_bytes),
+        cmocka_unit_test(test_chan_20_no_file_where_no_body_may_be),
+        cmocka_unit_test(test_chan_21_numbers_of_a_file),
+        cmocka_unit_test(test_chan_22_a_file_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
