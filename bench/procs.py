@@ -44,6 +44,19 @@ def cpu(roots):
     return sum(sum(map(int, found[pid][11:15])) for pid in family(roots, found)) / TICK
 
 
+def busy():
+    """Seconds that the machine's processors worked, for whomever."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICK
+
+
+def own():
+    """Seconds that this program used, and all that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def resident(roots):
     """Bytes, of these and their descendants."""
     found = stats()

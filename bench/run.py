@@ -14,6 +14,7 @@ sys.path[:0] = [os.path.join(TOP, "bench"), os.path.join(TOP, "tools")]
 sys.dont_write_bytecode = True
 
 import machine  # noqa: E402
+import procs  # noqa: E402
 import report  # noqa: E402
 from instance import Failure  # noqa: E402
 from rows import calls, costs, curve, growth, slowclients, startup, waiting  # noqa: E402
@@ -21,6 +22,7 @@ from servers import Lab  # noqa: E402
 
 PAGE = os.path.join(TOP, "docs/performance.md")
 PLOT = os.path.join(TOP, "docs/performance.svg")
+OTHERS = 0.05  # share of the machine from which on a section says that it was disturbed
 # By the names that --only takes; in the order of the page.
 ROWS = {
     "small": costs.small,
@@ -65,14 +67,18 @@ def options():
 def measure(lab, names):
     """Sections, each as soon as it is there; what fails is a row that says so."""
     for name in names:
-        begin = time.monotonic()
+        begin, busy, own = time.monotonic(), procs.busy(), procs.own()
         try:
             section = ROWS[name](lab)
         except Failure as failure:
             lab.say(str(failure))
             failed = report.Figure(name, failed=str(failure).splitlines()[0])
             section = report.Section(name, name, (), [failed])
-        lab.say("%s: %.0f s" % (name, time.monotonic() - begin))
+        seconds = time.monotonic() - begin
+        others = (procs.busy() - busy - (procs.own() - own)) / seconds / os.cpu_count()
+        if others > OTHERS:
+            section.notes.append("Disturbed: other programs used %.0f %% of the machine meanwhile." % (others * 100))
+        lab.say("%s: %.0f s" % (name, seconds))
         yield section
 
 

@@ -237,10 +237,12 @@ def test_procs_03_memory_and_cpu_of_a_process():
     with open("/proc/self/smaps_rollup", encoding="ascii") as file:
         held = procs.memory(file.read())
     assert held["RSS"] >= held["private"] > 1
-    before = procs.cpu({os.getpid()})
+    before, own, busy = procs.cpu({os.getpid()}), procs.own(), procs.busy()
     deadline = time.monotonic() + 10
     while procs.cpu({os.getpid()}) < before + 0.1:
         assert time.monotonic() < deadline
+    assert procs.own() >= own + 0.08
+    assert procs.busy() >= busy + 0.08
 
 
 # ---- the clients
