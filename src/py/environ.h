@@ -3,7 +3,9 @@
  *
  * The names of a server's environ are few and come in the same order each time, and most values are
  * those of the request before. So the interpreter keeps, per name, the interned str and the last
- * value's str; both are bounded, and a name or value that is not there is simply made anew.
+ * value's str; both are bounded, and a name or value that is not there is simply made anew. It also
+ * keeps a few whole environs: a request with the same names starts as a copy of one and sets only the
+ * values that are different.
  */
 #ifndef MW_PY_ENVIRON_H
 #define MW_PY_ENVIRON_H
@@ -19,6 +21,11 @@ struct mw_req;
 #define MW_PY_KEYS_BUCKETS 1024u /* a power of two above it */
 #define MW_PY_KEY_MAX 64u        /* bytes of a name that is remembered */
 #define MW_PY_VALUE_MAX 256u     /* bytes of a value that is remembered */
+
+#define MW_PY_TEMPLATES 8u         /* environs kept per interpreter */
+#define MW_PY_TEMPLATE_PAIRS 128u  /* of a request whose environ is kept */
+#define MW_PY_TEMPLATE_SCORE 8u    /* unlike requests in a row that a template outlives */
+#define MW_PY_TEMPLATE_PAUSE 1000u /* requests between two tries where none can be had */
 
 enum mw_py_key_kind {
     MW_PY_KEY_LATIN1, /* PEP 3333, "Unicode Issues" */
@@ -36,9 +43,21 @@ struct mw_py_key {
     char name[MW_PY_KEY_MAX];
 };
 
+/* An environ with the names of former requests. Values that are not kept are None in it. */
+struct mw_py_template {
+    PyObject *dict; /* the constants and the pairs; NULL: there is none yet. Never changed */
+    uint32_t n;     /* pairs, in the order of the request */
+    unsigned score; /* requests that it served lately, bounded; or the rest of the pause */
+    unsigned users; /* threads that are looking at it */
+    uint16_t key[MW_PY_TEMPLATE_PAIRS];    /* index of the name */
+    PyObject *value[MW_PY_TEMPLATE_PAIRS]; /* borrowed from dict; NULL: not kept */
+};
+
 struct mw_py_environ {
-    PyObject *constants;    /* dict that every environ starts as a copy of */
-    struct mw_py_key *keys; /* MW_PY_KEYS_MAX of them */
+    PyObject *constants;              /* dict that every environ starts as a copy of */
+    struct mw_py_template *templates; /* MW_PY_TEMPLATES of them, by number of pairs */
+    uint32_t places;                  /* index of the first key of ours */
+    struct mw_py_key *keys;           /* MW_PY_KEYS_MAX of them */
     uint32_t nkeys;
     uint16_t bucket[MW_PY_KEYS_BUCKETS]; /* index + 1, open addressing; 0: free */
 };

@@ -163,6 +163,102 @@ static void test_environ_07_script_is_a_module(void **state)
     check_answers(rows, MW_ARRAY_LEN(rows), NULL);
 }
 
+#define NAMES 8 /* T_A to T_H */
+#define REPLACED "wsgi.run_once"
+
+/* xorshift32 */
+static uint32_t roll(uint32_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+/* Short, long, or too long to be kept; of one digit, so that many are the same. */
+static void make_value(char *out, uint32_t r)
+{
+    size_t n = r % 7 == 0 ? 300 : r % 7 == 1 ? 40 : 1;
+
+    memset(out, (int)('0' + r / 7 % 3), n);
+    out[n] = 0;
+}
+
+/* Requests of a few kinds in random order, with random values: each environ is what its own request says,
+ * not what another one said that had the same names, or nearly the same. A name may come twice, or be one
+ * that cannot be remembered, or that of a constant; and applications destroy their environ. */
+static void test_environ_08_of_each_request_its_own(void **state)
+{
+    static const char *const kinds[] = {"ABCD",  "ABCD+",    "ABDC", "ABCDE", "HGFE",    "ABAB",
+                                        "ABCDA", "ABCDEFGH", "",     "CCCC",  "ABCDEF!", "ABC?"};
+    uint32_t seed = 4711;
+
+    (void)state;
+    for (int turn = 0; turn < 4000; turn++) {
+        const char *kind = kinds[roll(&seed) % MW_ARRAY_LEN(kinds)];
+        char value[16][301], last[NAMES][301] = {""}, expected[4000];
+        int present[NAMES] = {0};
+        size_t n = 0;
+        struct chan_mem m;
+        ask(&m, "(' '.join('%s=%s' % (k, environ[k]) for k in sorted(environ) if k[:2] == 'T_')"
+                " + str(environ['wsgi.run_once']) + environ.get('HTTP_COOKIE', '-')"
+                " + str(len([v for v in environ.values() if v is None])), environ.clear())[0]");
+        m.head.app_group = MW_STR("own"); /* one that has not met too many names yet */
+        chan_mem_pair(&m, REPLACED, kind[0] == 'H' ? "replaced" : "False");
+        for (size_t i = 0; kind[i]; i++) {
+            char name[8] = {'T', '_', kind[i], 0};
+            make_value(value[i], roll(&seed));
+            if (kind[i] == '+')
+                chan_mem_pair(&m, "HTTP_COOKIE", value[i]);
+            else if (kind[i] == '!')
+                chan_mem_pair(&m,
+                              "NOT_REMEMBERED_BECAUSE_IT_IS_LONGER_THAN_ANY_NAME_"
+                              "THAT_THE_TABLE_HAS_ROOM_FOR",
+                              value[i]);
+            else if (kind[i] == '?')
+                chan_mem_pair(&m, "wsgi.url_scheme", value[i]); /* as long, and not ours to give */
+            else {
+                chan_mem_pair(&m, name, value[i]);
+                present[kind[i] - 'A'] = 1;
+                memcpy(last[kind[i] - 'A'], value[i], sizeof last[0]);
+            }
+        }
+        n += (size_t)snprintf(expected, sizeof expected, "'");
+        for (int i = 0; i < NAMES; i++)
+            if (present[i])
+                n += (size_t)snprintf(expected + n, sizeof expected - n, "%sT_%c=%s",
+                                      n > 1 ? " " : "", 'A' + i, last[i]);
+        snprintf(expected + n, sizeof expected - n, "%s%s0'", kind[0] == 'H' ? "replaced" : "False",
+                 strchr(kind, '+') ? value[4] : "-");
+        chan_mem_open(&m);
+        assert_int_equal(rig_runtime()->serve(&m.chan), MW_END_COMPLETE);
+        assert_string_equal(body(&m), expected);
+        chan_mem_fini(&m);
+    }
+}
+
+/* A cookie is nobody's business once its request is over. */
+static void test_environ_09_secrets_are_not_kept(void **state)
+{
+    static const char count[] =
+        "sum(1 for d in __import__('gc').get_objects() if type(d) is dict and d is not environ and"
+        " any(type(v) is str and v.startswith('sesame ') for v in list(d.values())))";
+    struct chan_mem m;
+
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        ask(&m, "environ['HTTP_COOKIE']");
+        m.head.app_group = MW_STR("own");
+        chan_mem_pair(&m, "HTTP_COOKIE", "sesame opens");
+        chan_mem_pair(&m, "HTTP_AUTHORIZATION", "sesame opens");
+        chan_mem_open(&m);
+        rig_runtime()->serve(&m.chan);
+        assert_string_equal(body(&m), "'sesame opens'");
+        chan_mem_fini(&m);
+    }
+    assert_string_equal(ask_in("own", count), "0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +269,8 @@ int main(void)
         cmocka_unit_test(test_environ_05_more_names_than_are_remembered),
         cmocka_unit_test(test_environ_06_modules),
         cmocka_unit_test(test_environ_07_script_is_a_module),
+        cmocka_unit_test(test_environ_08_of_each_request_its_own),
+        cmocka_unit_test(test_environ_09_secrets_are_not_kept),
     };
 
     return cmocka_run_group_tests_name("environ", tests, rig_start, rig_stop);
