@@ -27,6 +27,8 @@
 #define MESSAGES_AT_ONCE 4       /* of one worker per turn */
 #define COMPLAINTS_EVERY_MS 1000 /* at most one line about bad messages in this time */
 
+#define POLL_AGAIN_MS 50 /* after a poll that failed */
+
 enum { P_SIGNAL, P_LIFE, P_HANDOVER, P_CONSOLE, P_FIXED = P_CONSOLE + MW_CONSOLE_POLLS };
 
 struct supervisor {
@@ -201,13 +203,14 @@ static uint64_t fill_poll(struct supervisor *s)
     return wake < due ? wake : due;
 }
 
-static int turn(struct supervisor *s)
+static void turn(struct supervisor *s)
 {
     uint64_t due = fill_poll(s);
     int n = poll(s->pf, (nfds_t)(P_FIXED + s->nheard), mw_clock_poll_ms(due));
 
-    if (n < 0 && errno != EINTR && errno != EAGAIN && errno != ENOMEM)
-        return MW_EIO;
+    /* No memory, or the limit of files was lowered: it may pass. */
+    if (n < 0 && errno != EINTR)
+        poll(NULL, 0, POLL_AGAIN_MS);
     if (n > 0) {
         for (size_t i = 0; i < s->nheard; i++) {
             const struct pollfd *pf = &s->pf[P_FIXED + i];
@@ -227,7 +230,6 @@ static int turn(struct supervisor *s)
         }
     }
     mw_fleet_tick(&s->fleet);
-    return 0;
 }
 
 static int open_all(struct supervisor *s)
@@ -292,11 +294,8 @@ int mw_super_run(const struct mw_super_config *cfg)
     mw_fleet_find(&s.fleet);
     for (unsigned g = 0; g < cfg->ngroups; g++)
         mw_fleet_want(&s.fleet, g);
-    while (!s.fleet.ending || mw_fleet_alive(&s.fleet)) {
-        rv = turn(&s);
-        if (rv)
-            break;
-    }
+    while (!s.fleet.ending || mw_fleet_alive(&s.fleet))
+        turn(&s);
 out:
     if (rv)
         mw_log(MW_LOG_CRIT, "WSGI0575", "the supervisor cannot go on: %s: %s; its workers leave",

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -1344,6 +1345,37 @@ static void test_daemon_75_no_worker_without_descriptors_of_its_supervisor(void 
     assert_int_equal(WEXITSTATUS(status), 1);
 }
 
+/* poll refuses more entries than the process may have files: those of empty slots must not count. */
+static void test_daemon_76_more_slots_than_descriptors(void **state)
+{
+    struct rlimit before, few;
+    struct answer a;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, fake());
+    r.spec[0].processes = 60;
+    rig_start_ready(&r);
+    assert_int_equal(prlimit(r.super, RLIMIT_NOFILE, NULL, &before), 0);
+    few = before;
+    few.rlim_cur = 100;
+    assert_int_equal(prlimit(r.super, RLIMIT_NOFILE, &few, NULL), 0);
+    kill(rig_pid(&r), SIGKILL);
+    rig_wait_times(&r, "was killed by SIGKILL", 1, 10000);
+    rig_wait_count(&r, MW_SLOT_READY, 60, 10000);
+    rig_ask(&r, &(struct ask){.callable = "hello"}, &a);
+    expect(&a, MW_END_COMPLETE, "hello");
+    answer_fini(&a);
+    few.rlim_cur = 8; /* fewer than it has: it waits until that has passed */
+    assert_int_equal(prlimit(r.super, RLIMIT_NOFILE, &few, NULL), 0);
+    kill(r.super, SIGCHLD);
+    assert_int_equal(poll(NULL, 0, 200), 0);
+    assert_int_equal(prlimit(r.super, RLIMIT_NOFILE, &before, NULL), 0);
+    kill(rig_pid(&r), SIGKILL);
+    rig_wait_times(&r, "was killed by SIGKILL", 2, 10000);
+    rig_stop(&r);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, rig_teardown)
@@ -1390,6 +1422,7 @@ int main(void)
         T(test_daemon_73_bytes_in_the_life_pipe_mean_nothing),
         T(test_daemon_74_a_dead_supervisor_takes_no_worker_with_it_for_long),
         T(test_daemon_75_no_worker_without_descriptors_of_its_supervisor),
+        T(test_daemon_76_more_slots_than_descriptors),
     };
     const char *only = getenv("MW_ONLY"); /* part of a name */
     if (only)
