@@ -22,9 +22,10 @@ WARM_MAX = 300
 WINDOWS = 10
 SAMPLE = 1.0
 CLIENTS = 8
-GROWTH = 1.0  # per cent, of the median of the last window over the first
-SHORT = 600  # seconds; what is shorter measures how memory is filled for the first time
-SHORT_GROWTH = 5.0
+WARM_CLIENTS = 40  # enough that every thread of every child has served
+GROWTH = 1.0  # per cent, of the later windows' median over that of the earlier ones
+SHORT = 600  # seconds: until then every thread's memory fills for the first time, whatever the warm-up
+SHORT_GROWTH = 25.0
 
 FIXED = "StartServers 2\nServerLimit 2\nThreadsPerChild 25\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50"
 HTTP2 = "Protocols h2c http/1.1\nH2Direct on\n"
@@ -32,15 +33,16 @@ SOCKETS = 25 * 8  # of a process: more than there are requests at once
 
 
 def h2(site, seconds):
-    return subprocess.Popen(["h2load", "-c", "2", "-m", "4", "-D", str(int(seconds)), "--rps", "20",
+    return subprocess.Popen(["h2load", "-c", "2", "-m", "4", "-n", str(int(seconds * 40)), "--rps", "20",
                              f"http://127.0.0.1:{site.port}/main/small?id=h2"],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def traffic(site, seconds, sample=lambda: None):
+def traffic(site, seconds, clients=CLIENTS, sample=lambda: None):
     """(requests that were answered right, fates of the others)"""
     other = h2(site, seconds) if site.http2 else None
-    with load.Load(site.port, site.mounts, 1, n=CLIENTS, pause=0.01, brief=True) as clients:
+    pause = 0.01 * clients / CLIENTS
+    with load.Load(site.port, site.mounts, 1, n=clients, pause=pause, brief=True) as running:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(SAMPLE)
@@ -51,7 +53,7 @@ def traffic(site, seconds, sample=lambda: None):
                      if line.startswith("requests:") for w in line[9:].split(",") if len(w.split()) == 2)
         if words.get("failed", 1) or not words.get("succeeded"):
             raise AssertionError(f"h2load: {text[-1500:]}")
-    return clients.right, clients.fates
+    return running.right, running.fates
 
 
 class Memory:
@@ -73,11 +75,12 @@ class Memory:
         return [statistics.median(values[i:i + step]) for i in range(0, step * (len(values) // step), step)]
 
     def rows(self, seconds):
-        """(role, first KiB, last KiB, per cent, KiB per hour)"""
+        """(role, KiB in the earlier windows, in the later ones, per cent, KiB per hour)"""
         for role in self.roles:
-            m = self.medians(role)
-            slope = (m[-1] - m[0]) * 3600 / (seconds * (len(m) - 1) / len(m)) if len(m) > 1 else 0.0
-            yield role, m[0], m[-1], 100 * (m[-1] - m[0]) / m[0], slope
+            windows = self.medians(role)
+            half = len(windows) // 2
+            early, late = statistics.median(windows[:half]), statistics.median(windows[-half:])
+            yield role, early, late, 100 * (late - early) / early, (late - early) * 3600 / (seconds / 2)
 
 
 def look(site):
@@ -110,13 +113,14 @@ def measure(site, seconds):
     load.File.content = site.content
     site.settle()
     warm = min(WARM_MAX, seconds * WARM)
-    _, failed = traffic(site, warm)
+    _, failed = traffic(site, warm, WARM_CLIENTS)
     before = look(site)
     memory = Memory(site)
-    answered, more = traffic(site, seconds - warm, memory.sample)
+    answered, more = traffic(site, seconds - warm, sample=memory.sample)
     after = look(site)
     bad = report(answered, seconds - warm, memory) + rest.differences(before, after)
-    bad += [repr(f) for f in failed + more if f.what != load.LEFT][:10]
+    # Where threads are scarce httpd closes kept connections; the request came through on the next one.
+    bad += [repr(f) for f in failed + more if f.what not in (load.LEFT, load.CLOSED)][:10]
     return bad
 
 

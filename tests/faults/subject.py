@@ -61,7 +61,15 @@ def removed():
     return groups
 
 
-VARIANTS = {"base": base, "added": added, "resized": resized, "removed": removed}
+def recycling():
+    groups = base()
+    groups[0].options += " maximum-requests=100~20%"
+    groups[1].options += " maximum-requests=50"
+    groups[2].options += " restart-interval=2~50%"
+    return groups
+
+
+VARIANTS = {"base": base, "recycling": recycling, "added": added, "resized": resized, "removed": removed}
 
 
 class Site:
