@@ -63,6 +63,10 @@ static void print_values(const struct mw_opt *row)
     case MW_OPT_DIR:
         printf("absolute path");
         return;
+    case MW_OPT_BUFFER:
+        printf("`auto`, `off`, up to ");
+        print_bytes(row->max);
+        return;
     case MW_OPT_INT:
     case MW_OPT_SECS:
     case MW_OPT_USECS:
@@ -82,7 +86,9 @@ static void print_values(const struct mw_opt *row)
 /* A default that the parser would refuse stands for "not given". */
 static void print_default(const struct mw_opt *row)
 {
-    if (mw_opt_is_string(row) || row->def < row->min || row->def > row->max)
+    if (row->type == MW_OPT_BUFFER && row->def == MW_OPT_AUTO)
+        printf("`auto`");
+    else if (mw_opt_is_string(row) || row->def < row->min || row->def > row->max)
         printf("not set");
     else if (row->type == MW_OPT_BOOL)
         printf(row->def ? "`On`" : "`Off`");

@@ -140,7 +140,7 @@ static int parse_plain(const struct mw_opt *row, const char *s, int64_t *out)
 
     if (row->type == MW_OPT_USECS)
         rv = parse_millionths(s, &v);
-    else if (row->type == MW_OPT_BYTES)
+    else if (row->type == MW_OPT_BYTES || row->type == MW_OPT_BUFFER)
         rv = parse_bytes(s, &v);
     else
         rv = parse_whole(row, s, &v);
@@ -196,6 +196,17 @@ static int parse_number(const struct mw_opt *row, const char *s, int64_t *out)
     if (parse_plain(row, number, &base) || parse_percent(tilde + 1, &percent))
         return MW_EINVAL;
     *out = mw_spread_pack(base, percent);
+    return 0;
+}
+
+static int parse_buffer(const struct mw_opt *row, const char *s, int64_t *out)
+{
+    if (strcasecmp(s, "auto") == 0)
+        *out = MW_OPT_AUTO;
+    else if (strcasecmp(s, "off") == 0)
+        *out = 0;
+    else
+        return parse_number(row, s, out);
     return 0;
 }
 
@@ -266,6 +277,15 @@ static void put_bytes(char out[32], int64_t v)
     snprintf(out, 32, "%" PRId64 "%.1s", v, unit < 0 ? "" : units + unit);
 }
 
+static void say_buffer(const struct mw_opt *row, char *why, size_t cap)
+{
+    char max[32];
+
+    put_bytes(max, row->max);
+    snprintf(why, cap,
+             "must be auto, off or a whole number of bytes up to %s; K, M or G may follow it", max);
+}
+
 static void say_bytes(const struct mw_opt *row, char *why, size_t cap)
 {
     char min[32], max[32];
@@ -304,6 +324,9 @@ static void say_allowed(const struct mw_opt *row, char *why, size_t cap)
     case MW_OPT_BYTES:
         say_bytes(row, why, cap);
         break;
+    case MW_OPT_BUFFER:
+        say_buffer(row, why, cap);
+        break;
     case MW_OPT_INT_SPREAD:
     case MW_OPT_SECS_SPREAD:
         say_spread(row, why, cap);
@@ -339,6 +362,9 @@ int mw_opt_set(const struct mw_opt *row, void *base, const char *value, char *wh
     case MW_OPT_INT_SPREAD:
     case MW_OPT_SECS_SPREAD:
         rv = parse_number(row, value, &number);
+        break;
+    case MW_OPT_BUFFER:
+        rv = parse_buffer(row, value, &number);
         break;
     case MW_OPT_BOOL:
         rv = parse_bool(value, &number);

@@ -8,11 +8,12 @@
 #include "base.h"
 
 enum mw_opt_type {
-    MW_OPT_INT,   /* int64_t */
-    MW_OPT_SECS,  /* int64_t, milliseconds; written as seconds, min/max/def in ms */
-    MW_OPT_USECS, /* int64_t, microseconds; written as seconds with decimals, min/max/def in us */
-    MW_OPT_OCTAL, /* int64_t, written in octal; def -1: not set */
-    MW_OPT_BYTES, /* int64_t; K, M or G may follow the number, times 1024 each; 0 if that is def */
+    MW_OPT_INT,    /* int64_t */
+    MW_OPT_SECS,   /* int64_t, milliseconds; written as seconds, min/max/def in ms */
+    MW_OPT_USECS,  /* int64_t, microseconds; written as seconds with decimals, min/max/def in us */
+    MW_OPT_OCTAL,  /* int64_t, written in octal; def -1: not set */
+    MW_OPT_BYTES,  /* int64_t; K, M or G may follow the number, times 1024 each; 0 if that is def */
+    MW_OPT_BUFFER, /* int64_t; auto: MW_OPT_AUTO, off: 0, or as MW_OPT_BYTES */
     MW_OPT_INT_SPREAD,  /* as MW_OPT_INT; "~10%" may follow; the field is read with spread.h */
     MW_OPT_SECS_SPREAD, /* as MW_OPT_SECS; likewise */
     MW_OPT_BOOL,        /* int64_t 0/1; On|Off in any case */
@@ -20,6 +21,8 @@ enum mw_opt_type {
     MW_OPT_DIR,         /* const char *; absolute path */
     MW_OPT_LINES /* as MW_OPT_STR; each use adds a line: whoever parses puts '\n' between them */
 };
+
+#define MW_OPT_AUTO (-1) /* the default of MW_OPT_BUFFER */
 
 struct mw_opt {
     const char *name;

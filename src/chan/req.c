@@ -9,7 +9,11 @@
  */
 #include "req.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define AT_NPAIRS 4u
+#define AT_LENGTH 8u
 #define AT_QUEUE_US 24u
 
 size_t mw_req_begin(struct mw_buf *b, const struct mw_req *head)
@@ -68,6 +72,18 @@ void mw_req_patch_queue_us(uint8_t *block, uint64_t queue_us)
 {
     for (size_t i = 0; i < 8; i++)
         block[AT_QUEUE_US + i] = (uint8_t)(queue_us >> (8 * i));
+}
+
+int mw_req_set_length(struct mw_buf *block, const struct mw_req *req, int64_t length)
+{
+    uint32_t npairs = req->npairs + 1;
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%" PRId64, length);
+
+    mw_buf_patch_u32(block, AT_LENGTH, (uint32_t)length);
+    mw_buf_patch_u32(block, AT_LENGTH + 4, (uint32_t)((uint64_t)length >> 32));
+    mw_req_pair(block, MW_STR("CONTENT_LENGTH"), (struct mw_str){digits, (size_t)n});
+    return mw_req_end(block, 0, npairs);
 }
 
 static void read_head(struct mw_req *out, struct mw_cur *c)

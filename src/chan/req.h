@@ -56,6 +56,10 @@ uint64_t mw_req_stamp(int64_t mtime_us, int64_t size, uint64_t ino, uint64_t dev
 /* Change queue_us in a finished block (it is known only when a thread was claimed). */
 void mw_req_patch_queue_us(uint8_t *block, uint64_t queue_us);
 
+/* The length of the body is known after all: put it into a finished block, as CONTENT_LENGTH too. Views of
+ * the block are void afterwards. MW_ELIMIT, MW_ENOMEM. */
+MW_MUST_CHECK int mw_req_set_length(struct mw_buf *block, const struct mw_req *req, int64_t length);
+
 /* Check a block fully, then point `out` into it. `out` borrows the block. MW_EPROTO, MW_ELIMIT. */
 MW_MUST_CHECK int mw_req_view(struct mw_req *out, const void *block, size_t n);
 

@@ -57,8 +57,7 @@ static int serve(request_rec *r, const struct mw_target *t, struct mw_buf *block
     if (!t->group)
         rv = serve_embedded(&ch);
     else
-        rv = mw_remote_serve(&ch, t, mw_front()->endpoints[t->group->index], block->p + block->pos,
-                             mw_buf_size(block));
+        rv = mw_remote_serve(&ch, t, mw_front()->endpoints[t->group->index], block, &req);
     *redirect_r = mw_chan_httpd_redirect(&ch);
     mw_chan_httpd_fini(&ch);
     return rv;

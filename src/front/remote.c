@@ -14,6 +14,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 
+#include "bodybuf.h"
 #include "clock.h"
 #include "front.h"
 #include "io.h"
@@ -31,15 +32,14 @@ struct remote {
     const struct mw_target *t;
     struct mw_endpoint *e;
     const struct mw_lease *lease; /* during an attempt */
-    const uint8_t *block;
-    size_t block_n;
-    char *body;      /* of the small body that rides along, or room for one BODY frame */
-    size_t body_n;   /* bytes of the small body */
-    int body_inline; /* the whole body is in `body` */
-    uint64_t sent;   /* bytes of the body that have gone to this worker, */
-    uint64_t upto;   /* and how far it takes them */
-    int body_used;   /* streamed bytes have gone to a worker and cannot be sent again */
-    int body_ended;  /* the end of a streamed body has been sent */
+    struct mw_buf *block;
+    struct mw_req *req;       /* the view of it */
+    struct mw_bodybuf *taken; /* of the body, before a thread was claimed */
+    char *body;               /* room for one BODY frame */
+    uint64_t sent;            /* bytes of the body that have gone to this worker, */
+    uint64_t upto;            /* and how far it takes them */
+    int body_used;            /* streamed bytes have gone to a worker and cannot be sent again */
+    int body_ended;           /* the end of a streamed body has been sent */
     int abort_sent;
     int suspect; /* a worker died with it: it is tried once more, not on all workers in turn */
     /* How the channel is to be ended once the worker's thread is given back: that may wait for the client. */
@@ -67,55 +67,14 @@ static int64_t socket_timeout_ms(const struct mw_group *g)
 
 /* -- towards the worker -- */
 
-/* Read a small body before a thread is claimed, so that a slow client does not hold one. Left to the
- * application's first read where the client waits for 100 Continue. */
-static int take_small_body(struct remote *rm)
-{
-    request_rec *r = rm->ch->r;
-    const struct mw_req *req = rm->ch->chan.req;
-
-    if (!(req->flags & MW_REQ_BODY) || r->expecting_100 || req->content_length < 0 ||
-        req->content_length > (int64_t)MW_BODY_INLINE_MAX)
-        return OK;
-    rm->body = apr_palloc(r->pool, (size_t)req->content_length);
-    while (rm->body_n < (size_t)req->content_length) {
-        ssize_t n = mw_chan_read(&rm->ch->chan, rm->body + rm->body_n,
-                                 (size_t)req->content_length - rm->body_n);
-
-        if (n == 0)
-            break; /* an input filter made it shorter */
-        if (n < 0) {
-            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                          "WSGI0126: request body: %s; the application is not called",
-                          mw_err_text((int)n));
-            return mw_chan_httpd_read_status((int)n);
-        }
-        rm->body_n += (size_t)n;
-    }
-    /* A filter that inflates may have more than the client announced: then the rest is streamed. */
-    rm->body_inline = rm->ch->in_end == 1;
-    return OK;
-}
-
-static int put_body(struct remote *rm, struct mw_link *l)
-{
-    int rv = 0;
-
-    if (rm->body_n > 0)
-        rv = mw_link_put(l, MW_F_BODY, rm->body, rm->body_n);
-    if (rv == 0 && rm->body_inline)
-        rv = mw_link_put_u8(l, MW_F_BODY_END, MW_BODY_CLEAN);
-    return rv;
-}
-
 static int send_request(struct remote *rm, struct mw_link *l)
 {
-    int rv = mw_link_put(l, MW_F_REQUEST, rm->block, rm->block_n);
+    int rv = mw_link_put(l, MW_F_REQUEST, mw_buf_data(rm->block), mw_buf_size(rm->block));
 
-    rm->sent = rm->body_n;
+    rm->sent = rm->taken->small_n;
     rm->upto = MW_BODY_INLINE_MAX;
     if (rv == 0)
-        rv = put_body(rm, l);
+        rv = mw_bodybuf_put(rm->taken, l);
     if (rv == 0)
         rv = mw_link_flush(l);
     return rv;
@@ -147,7 +106,10 @@ static enum outcome bad_frame(struct remote *rm, const struct mw_frame *f, const
 static ssize_t read_streamed(struct remote *rm, size_t cap, int waits)
 {
     struct mw_outflow *of = &rm->ch->flow;
+    ssize_t rest = mw_bodybuf_rest(rm->taken, rm->body, cap);
 
+    if (rest)
+        return rest;
     if (!waits || !mw_outflow_is_idle(of)) {
         ssize_t n = mw_chan_httpd_read_now(rm->ch, rm->body, cap);
 
@@ -195,8 +157,8 @@ static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct m
 
     if (rv)
         return bad_frame(rm, f, mw_err_text(rv));
-    if (rm->body_inline || rm->body_ended)
-        return OUT_MORE; /* it crossed our BODY_END on its way */
+    if (rm->taken->whole || rm->body_ended)
+        return OUT_MORE; /* it crossed our BODY_END or BODY_FILE on its way */
     if (want.have > rm->sent || want.upto < rm->upto)
         return bad_frame(rm, f, "its positions are not those of the body");
     rm->upto = want.upto;
@@ -452,7 +414,7 @@ static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
 
     rm->lease = lease;
     rv = send_request(rm, lease->link);
-    if (rv == MW_ECLOSED && rm->block_n + rm->body_n <= ONE_PIECE_MAX)
+    if (rv == MW_ECLOSED && mw_buf_size(rm->block) + rm->taken->small_n <= ONE_PIECE_MAX)
         return OUT_AGAIN; /* none of it has arrived */
     if (rv)
         return on_broken(rm, rv);
@@ -517,44 +479,74 @@ static void keep_answer(struct mw_chan_httpd *ch, const struct mw_group *g)
     mw_outflow_keeps(&ch->flow, &limits);
 }
 
-int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct mw_endpoint *e,
-                    uint8_t *block, size_t n)
+/* The body before the thread. */
+static int take_body(struct remote *rm)
 {
-    struct remote rm = {.ch = ch, .t = t, .e = e, .block = block, .block_n = n};
-    const struct mw_spec *spec = &t->group->spec;
-    int64_t wait_ms = spec->queue_timeout_ms ? spec->queue_timeout_ms : socket_timeout_ms(t->group);
-    enum outcome out = OUT_AGAIN;
-    uint64_t start, deadline;
-    int rv = take_small_body(&rm);
+    const struct mw_spec *spec = &rm->t->group->spec;
+    int rv = mw_bodybuf_take(rm->taken, rm->ch, spec->request_buffering, mw_front()->temp_dir);
+    int err;
 
-    if (rv != OK) {
-        mw_chan_end(&ch->chan, MW_END_FAILED);
+    if (rv != OK || !rm->taken->whole || rm->req->content_length >= 0)
         return rv;
-    }
-    keep_answer(ch, t->group);
-    mw_req_patch_queue_us(block, mw_clock_epoch_us());
-    start = mw_clock_ms();
-    deadline = mw_clock_deadline((uint64_t)wait_ms);
+    err = mw_req_set_length(rm->block, rm->req, mw_bodybuf_length(rm->taken));
+    if (err == 0)
+        err = mw_req_view_own(rm->req, mw_buf_data(rm->block), mw_buf_size(rm->block));
+    if (err == 0)
+        return OK;
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, rm->ch->r, "WSGI0650: request block: %s; 500",
+                  mw_err_text(err));
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* Claim, send, follow, until a worker has answered. */
+static int serve(struct remote *rm)
+{
+    struct mw_chan_httpd *ch = rm->ch;
+    const struct mw_spec *spec = &rm->t->group->spec;
+    int64_t wait_ms = spec->queue_timeout_ms ? spec->queue_timeout_ms
+                                             : socket_timeout_ms(rm->t->group);
+    uint64_t start = mw_clock_ms(), deadline = mw_clock_deadline((uint64_t)wait_ms);
+    enum outcome out = OUT_AGAIN;
+
+    keep_answer(ch, rm->t->group);
+    mw_req_patch_queue_us(rm->block->p + rm->block->pos, mw_clock_epoch_us());
     for (int i = 0; out == OUT_AGAIN && i < ATTEMPTS_MAX; i++) {
         struct mw_lease lease;
+        int rv = mw_endpoint_lease(rm->e, deadline, &lease);
 
-        rv = mw_endpoint_lease(e, deadline, &lease);
         if (rv)
-            return refuse(&rm, rv, (int64_t)(mw_clock_ms() - start));
-        out = attempt(&rm, &lease);
-        mw_endpoint_return(e, &lease, out == OUT_DONE);
+            return refuse(rm, rv, (int64_t)(mw_clock_ms() - start));
+        out = attempt(rm, &lease);
+        mw_endpoint_return(rm->e, &lease, out == OUT_DONE);
         if (out == OUT_AGAIN)
-            mw_endpoint_await_change(e, &lease.claim);
+            mw_endpoint_await_change(rm->e, &lease.claim);
     }
     if (out == OUT_AGAIN) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, ch->r,
                       "WSGI0124: %d workers of group '%s' in turn ended before they answered; 503",
                       ATTEMPTS_MAX, spec->name);
         apr_table_setn(ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
-        (void)end_lost(&rm, HTTP_SERVICE_UNAVAILABLE);
+        (void)end_lost(rm, HTTP_SERVICE_UNAVAILABLE);
     }
-    mw_chan_end(&ch->chan, rm.how);
-    if (rm.status && ch->status != OK)
-        ch->status = rm.status;
+    mw_chan_end(&ch->chan, rm->how);
+    if (rm->status && ch->status != OK)
+        ch->status = rm->status;
     return ch->status;
+}
+
+int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct mw_endpoint *e,
+                    struct mw_buf *block, struct mw_req *req)
+{
+    struct mw_bodybuf taken;
+    struct remote rm = {.ch = ch, .t = t, .e = e, .block = block, .req = req, .taken = &taken};
+    int rv;
+
+    mw_bodybuf_init(&taken);
+    rv = take_body(&rm);
+    if (rv == OK)
+        rv = serve(&rm);
+    else
+        mw_chan_end(&ch->chan, MW_END_FAILED);
+    mw_bodybuf_fini(&taken);
+    return rv;
 }

@@ -8,9 +8,9 @@
 #include "endpoint.h"
 #include "resolve.h"
 
-/* block: the request block, ch: initialised with a view of it. Ends the channel on every path. Returns
- * what the handler returns. */
+/* block: the request block, req: a view of it, ch: initialised with that; block and view change where the
+ * length of the body becomes known. Ends the channel on every path. Returns what the handler returns. */
 int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct mw_endpoint *e,
-                    uint8_t *block, size_t n);
+                    struct mw_buf *block, struct mw_req *req);
 
 #endif

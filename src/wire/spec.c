@@ -35,6 +35,9 @@ const struct mw_opt mw_spec_opts[] = {
      "socket-timeout."},
     {"socket-timeout", MW_OPT_SECS, AT(socket_timeout_ms), 0, DAY_MS, 0,
      "Seconds that each single wait between httpd and a worker may take; 0: httpd's Timeout."},
+    {"request-buffering", MW_OPT_BUFFER, AT(request_buffering), 0, 1024 * (int64_t)GIB, MW_OPT_AUTO,
+     "Which bodies httpd reads whole before a thread is claimed: auto, all; off, none but small ones; or "
+     "those of up to so many bytes. The others are sent on as the application reads them."},
     {"response-socket-timeout", MW_OPT_SECS, AT(response_socket_timeout_ms), 0, DAY_MS, 0,
      "Seconds that each single wait for the client may take while it gets the answer; then the answer "
      "is cut; 0: as long as socket-timeout. Over HTTP/2, H2StreamTimeout or Timeout."},

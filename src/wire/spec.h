@@ -12,6 +12,8 @@
 #define MW_SPEC_MAX (1u << 20) /* bytes of an encoded specification */
 #define MW_SPEC_LIST_MAX 4096u /* entries of a list */
 
+#define MW_BUFFERING_AUTO MW_OPT_AUTO /* the whole body, whatever its size */
+#define MW_BUFFERING_OFF 0
 #define MW_RESPONSE_BUFFER (1 << 20)
 
 /* A script to import before the worker is ready (WSGIScriptAlias with both groups). */
@@ -67,6 +69,7 @@ struct mw_spec {
     const char *env_file;     /* of such lines, read by the worker while it has httpd's rights */
 
     /* Of the way between httpd and client. */
+    int64_t request_buffering; /* bytes of a body that are read before a thread is claimed, or: */
     int64_t response_socket_timeout_ms; /* 0: socket timeout */
     int64_t response_buffer_size;       /* bytes of an answer in memory; 0: MW_RESPONSE_BUFFER */
     int64_t response_spool_size;        /* bytes beyond that in a file; 0: none */

@@ -23,7 +23,9 @@ MODES = ("embedded", "daemon")
 TEST_SECONDS = 120
 
 # Every directory of tests/apps is mounted under its name, in both modes, each with a virtual host.
-DEFAULT_MAIN = "WSGIDaemonProcess group processes=1 threads=5\n"
+GROUP = "WSGIDaemonProcess group processes=1 threads=5"
+DEFAULT_MAIN = GROUP + "\n"
+STREAMED = "request-buffering=off"  # an option: the application gets the body as it comes
 DEFAULT_VHOST = {"embedded": "", "daemon": "WSGIProcessGroup group\n"}
 
 
@@ -117,9 +119,9 @@ def apps_config():
     return "\n".join(f"    WSGIScriptAlias /{name} @apps@/{name}/wsgi.py" for name in names) + "\n"
 
 
-def both_modes(main="", vhost="", modules=(), **kw):
-    """Arguments of a server that has every application in both modes."""
-    return dict(main=DEFAULT_MAIN + main, modules=modules,
+def both_modes(main="", vhost="", modules=(), options="", **kw):
+    """Arguments of a server that has every application in both modes; options are the daemon group's."""
+    return dict(main=f"{GROUP} {options}\n{main}", modules=modules,
                 vhosts={mode: DEFAULT_VHOST[mode] + apps_config() + vhost for mode in MODES}, **kw)
 
 

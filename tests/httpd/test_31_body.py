@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 
+from conftest import STREAMED
 from harness import client
 
 VHOST = """
@@ -24,7 +25,7 @@ VHOST = """
     </Location>
     RequestReadTimeout header=20 body=1,MinRate=100000
 """
-SITE = {"vhost": VHOST, "modules": ("filter", "deflate", "reqtimeout")}
+SITE = {"options": STREAMED, "vhost": VHOST, "modules": ("filter", "deflate", "reqtimeout")}
 
 HUGE = (4 << 30) + (100 << 20) + 7
 

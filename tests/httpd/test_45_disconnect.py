@@ -8,10 +8,11 @@ import subprocess
 
 import pytest
 
+from conftest import STREAMED
 from harness import client, server, wait
 
 HTTP2 = server.MPM != "prefork"  # mod_http2 does not work with it
-SITE = {"modules": ("http2",) if HTTP2 else (),
+SITE = {"options": STREAMED, "modules": ("http2",) if HTTP2 else (),
         "main": 'LogLevel wsgi:debug\nLogFormat "%>s %U%q" short\nCustomLog logs/access.txt short\n',
         "vhost": "    CustomLog logs/access.txt short\n" + "    Protocols h2c http/1.1\n" * HTTP2}
 

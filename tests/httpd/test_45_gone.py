@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from conftest import STREAMED
 from harness import client, wait
 
 MAIN = """
@@ -18,7 +19,7 @@ CustomLog logs/access.txt short
 VHOST = """
     CustomLog logs/access.txt short
 """
-SITE = {"main": MAIN, "vhost": VHOST}
+SITE = {"options": STREAMED, "main": MAIN, "vhost": VHOST}
 
 LEFT = "the client went away"
 

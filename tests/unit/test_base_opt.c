@@ -10,7 +10,7 @@
 #define SPREAD(base, percent) ((base) | INT64_C(percent) << 48)
 
 struct target {
-    int64_t count, limit, mask, flag, pause, times, age, size, level;
+    int64_t count, limit, mask, flag, pause, times, age, size, level, held;
     const char *name, *dir, *lines;
 };
 
@@ -27,6 +27,7 @@ static const struct mw_opt rows[] = {
     {"age", MW_OPT_SECS_SPREAD, offsetof(struct target, age), 2000, 60000, 0, "Seconds."},
     {"size", MW_OPT_BYTES, offsetof(struct target, size), 1 << 20, INT64_C(1) << 31, 0, "Bytes."},
     {"level", MW_OPT_INT, offsetof(struct target, level), -20, 19, 0, "A level."},
+    {"held", MW_OPT_BUFFER, offsetof(struct target, held), 0, 1 << 30, MW_OPT_AUTO, "Bytes."},
 };
 
 static const struct mw_opt *row(const char *name)
@@ -52,6 +53,7 @@ static void test_opt_01_defaults(void **state)
     assert_null(t.dir);
     assert_int_equal(t.pause, 0);
     assert_null(t.lines);
+    assert_int_equal(t.held, MW_OPT_AUTO);
 }
 
 static void test_opt_02_find_is_exact(void **state)
@@ -72,6 +74,15 @@ static void test_opt_03_numbers(void **state)
         int64_t want;
     } good[] = {
         {"count", "1", 1},
+        {"size", "0", 0},
+        {"held", "auto", MW_OPT_AUTO},
+        {"held", "AUTO", MW_OPT_AUTO},
+        {"held", "off", 0},
+        {"held", "Off", 0},
+        {"held", "0", 0},
+        {"held", "1", 1},
+        {"held", "64K", 65536},
+        {"held", "1G", 1 << 30},
         {"count", "1024", 1024},
         {"count", "0007", 7},
         {"limit", "0", 0},
@@ -151,6 +162,9 @@ static void test_opt_04_refusals_change_nothing_and_say_why(void **state)
          "must be 0 or a whole number of bytes from 1M to 2G; K, M or G may follow it",
          {"", "1048575", "1023K", "2147483649", "3G", "1m", "1MB", "1 M", "M", "1T", "1.5G", "-1M",
           "9007199254740992K", "8589934592G"}},
+        {"held",
+         "must be auto, off or a whole number of bytes up to 1G; K, M or G may follow it",
+         {"", "on", "-1", "1073741825", "2G", "auto ", "autos", "offf"}},
         {"flag", "must be On or Off", {"", "1", "yes", "onn", "o", "true"}},
         {"name", "must not be empty", {""}},
         {"dir", "must be an absolute path", {"", "srv", "./srv", "~", " /srv"}},

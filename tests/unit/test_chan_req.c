@@ -3,6 +3,7 @@
  */
 #include "samples.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,6 +262,62 @@ static void test_req_10_queue_time_is_patched_in_place(void **state)
     mw_buf_fini(&b);
 }
 
+static void set_length(int64_t length)
+{
+    struct mw_buf b;
+    struct mw_req before, after;
+    struct mw_cur it;
+    struct mw_str key, value;
+    char digits[24];
+
+    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
+    size_t at = mw_req_begin(&b, &sample_req_head);
+    mw_req_pair(&b, MW_STR("K"), MW_STR("v"));
+    assert_int_equal(mw_req_end(&b, at, 1), 0);
+    assert_int_equal(mw_req_view(&before, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    assert_int_equal(mw_req_set_length(&b, &before, length), 0);
+    assert_int_equal(mw_req_view(&after, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    assert_true(after.content_length == length);
+    assert_int_equal(after.flags, sample_req_head.flags);
+    assert_int_equal(after.npairs, 2);
+    it = after.pairs;
+    assert_int_equal(mw_req_next(&it, &key, &value), 1);
+    assert_string_equal(key.p, "K");
+    assert_int_equal(mw_req_next(&it, &key, &value), 1);
+    assert_string_equal(key.p, "CONTENT_LENGTH");
+    snprintf(digits, sizeof digits, "%lld", (long long)length);
+    assert_string_equal(value.p, digits);
+    mw_buf_fini(&b);
+}
+
+static void test_req_14_a_length_that_is_known_later(void **state)
+{
+    (void)state;
+    set_length(0);
+    set_length(1);
+    set_length(INT64_C(1) << 32);
+    set_length(INT64_MAX);
+}
+
+/* One pair more than a block may have, or more bytes. */
+static void test_req_15_no_room_for_a_length(void **state)
+{
+    (void)state;
+    struct mw_buf b;
+    struct mw_req req;
+
+    for (uint32_t n = MW_REQ_PAIRS_MAX - 1; n <= MW_REQ_PAIRS_MAX; n++) {
+        mw_buf_init(&b, MW_REQ_BLOCK_MAX);
+        size_t at = mw_req_begin(&b, &sample_req_head);
+        for (uint32_t i = 0; i < n; i++)
+            mw_req_pair(&b, MW_STR("K"), MW_STR("v"));
+        assert_int_equal(mw_req_end(&b, at, n), 0);
+        assert_int_equal(mw_req_view(&req, mw_buf_data(&b), mw_buf_size(&b)), 0);
+        assert_int_equal(mw_req_set_length(&b, &req, 5), n < MW_REQ_PAIRS_MAX ? 0 : MW_ELIMIT);
+        mw_buf_fini(&b);
+    }
+}
+
 static void test_req_11_an_error_of_the_buffer_is_the_result(void **state)
 {
     (void)state;
@@ -339,6 +396,8 @@ int main(void)
         cmocka_unit_test(test_req_11_an_error_of_the_buffer_is_the_result),
         cmocka_unit_test(test_req_12_a_stamp_tells_files_apart),
         cmocka_unit_test(test_req_13_own_blocks_are_viewed_without_a_walk),
+        cmocka_unit_test(test_req_14_a_length_that_is_known_later),
+        cmocka_unit_test(test_req_15_no_room_for_a_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
