@@ -638,6 +638,39 @@ def test_daemon_34_workers_of_a_sleeping_site_do_not_wake(own_httpd):
     assert all(n <= 10 for n in woken.values()), woken
 
 
+def test_daemon_35_few_system_calls_per_request(own_httpd):
+    """A small request is three calls in the worker, and two more in the child than an embedded one. What httpd's
+    own threads do to wake each other depends on the moment and is not counted."""
+    if server.sanitized():
+        pytest.skip("a sanitizer has system calls of its own")
+    httpd = own_httpd(**one_group("processes=1 threads=2", vhost="""
+    <Location /embedded>
+        WSGIProcessGroup %{GLOBAL}
+    </Location>
+    WSGIScriptAlias /embedded @apps@/hello/wsgi.py
+"""))
+    worker = ready(httpd, 1).pop()
+    requests = 300
+
+    def per_request(pids, path):
+        with httpd.conn() as conn:
+            def work():
+                for _ in range(requests):
+                    assert conn.get(path).status == 200
+            work()
+            calls = traced(pids, work)
+        if calls is None:
+            pytest.skip("strace cannot attach here")
+        assert calls, "strace saw nothing"
+        return {name: round(n / requests, 1) for name, n in calls.items()
+                if n > requests / 20 and name not in ("futex", "total")}
+    children = list(httpd.children())
+    of_worker = per_request([worker], "/hello")
+    embedded, daemon = per_request(children, "/embedded"), per_request(children, "/hello")
+    assert sum(of_worker.values()) <= 4, of_worker
+    assert sum(daemon.values()) - sum(embedded.values()) <= 3, (embedded, daemon)
+
+
 # -- what cannot start
 
 def refused(own_httpd, *patterns, prepare=None, vhost=None, **kw):
