@@ -126,7 +126,7 @@ class Server:
         if self.name != UWSGI:
             for name, options in groups.items():
                 body += GROUP.format(name=name, options=options, script=self.script)
-        return body + settings["more"]
+        return body + settings["more"].format(folder=self.folder)
 
     def start_uwsgi(self, processes, threads):
         command = [word.format(folder=self.folder, script=self.script) for word in UWSGI_COMMAND]
