@@ -48,9 +48,9 @@ def control(kind, message="", group=1, slot=2, incarnation=3):
 
 def admin_list(workers=1):
     group = text("blog") + struct.pack("<IIIBI", 2, 15, 0, 0, workers)
-    worker = (struct.pack("<HII", 1, 9, 4711) + text("ready") + struct.pack("<QQIIII", 10, 2**64 - 1, 2, 1, 0, 0) +
-              text("script changed"))
-    return b"MWLS" + struct.pack("<IIQI", 1, 7, 8, 1) + group + worker * workers
+    worker = (struct.pack("<HIIB", 1, 9, 4711, 2) + text("ready") +
+              struct.pack("<QQQQIII", 3, 0, 10, 2**64 - 1, 2, 1, 0) + text("script changed"))
+    return b"MWLS" + struct.pack("<IIQQBI", 1, 7, 8, 3, 0, 1) + group + worker * workers
 
 
 def admin_report(requests=1, method="GET"):
@@ -127,6 +127,7 @@ SEEDS = {
         "serve": control(2),
         "ready": control(4),
         "failed": control(5, "drop privileges: no such user"),
+        "script": control(10) + text("/srv/app.wsgi") + text("") + text("") + b"\0",
         "recycle": control(6, "script changed: /srv/app.wsgi") + text("/srv/app.wsgi") + text("blog") +
                    text("application") + b"\1",
         "recycle-nothing": control(6, "it got SIGUSR1") + text("") + text("") + text("") + b"\0",

@@ -2,16 +2,18 @@
  * main.c: mod_wsgi-ctl, the operator's tool. It speaks to the supervisor of the newest generation over
  * the control socket (WSGIControlSocket); docs/mod_wsgi-ctl.md is its manual.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "talk.h"
+#include "order.h"
 #include "show.h"
+#include "talk.h"
+#include "target.h"
 
 #define PATIENCE_MS 3000
+#define ORDER_MS 300000
 #define TIMEOUT_MAX_S 86400
 
 enum status {
@@ -25,6 +27,7 @@ struct job {
     struct mw_client client;
     const char *socket;
     const char *target; /* NULL: none */
+    int all;            /* --all */
     int json;
     int64_t timeout_ms;
 };
@@ -35,35 +38,6 @@ struct chosen {
     struct mw_client_worker **v;
     size_t n;
 };
-
-static int is_named(struct mw_str have, const char *name, size_t n)
-{
-    return have.n == n && memcmp(have.p, name, n) == 0;
-}
-
-static int number(const char *text, unsigned long max, unsigned long *out)
-{
-    char *end;
-
-    errno = 0;
-    *out = strtoul(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && !errno && *out <= max;
-}
-
-/* A group's name may have a '/' in it, and may be a number. */
-static int is_meant(const struct mw_client_worker *w, const char *target)
-{
-    const char *slash = strrchr(target, '/');
-    struct mw_str group = w->group->g.name;
-    unsigned long v;
-
-    if (is_named(group, target, strlen(target)))
-        return 1;
-    if (slash && number(slash + 1, UINT16_MAX, &v) && v == w->w.slot &&
-        is_named(group, target, (size_t)(slash - target)))
-        return 1;
-    return number(target, UINT32_MAX, &v) && v == w->w.pid;
-}
 
 /* The workers that have a process and are meant. MW_ENOENT: none. */
 static int choose(struct mw_client_list *l, const char *target, struct chosen *out)
@@ -78,7 +52,7 @@ static int choose(struct mw_client_list *l, const char *target, struct chosen *o
     for (uint32_t g = 0; g < l->head.ngroups; g++) {
         for (uint32_t i = 0; i < l->groups[g].g.nworkers; i++) {
             struct mw_client_worker *w = &l->groups[g].workers[i];
-            if (w->w.pid && (!target || is_meant(w, target)))
+            if (w->w.pid && mw_target_is_worker(w, target))
                 out->v[out->n++] = w;
         }
     }
@@ -159,16 +133,59 @@ out:
     return status;
 }
 
+static int carry_out(struct job *j, uint8_t op)
+{
+    const struct mw_order o = {.op = op,
+                               .target = j->target,
+                               .json = j->json,
+                               .timeout_ms = j->timeout_ms ? j->timeout_ms : ORDER_MS};
+    int rv = mw_order_carry_out(&j->client, &o);
+
+    if (rv == 0)
+        return STATUS_DONE;
+    if (rv == MW_ENOENT && j->client.fd >= 0)
+        return no_such(j);
+    if (rv == MW_ESTATE || rv == MW_ETIMEOUT)
+        return STATUS_FAILED; /* it was said why */
+    return complain(&j->client, rv);
+}
+
+static int reload(struct job *j)
+{
+    return carry_out(j, MW_ADMIN_RELOAD);
+}
+
+static int recycle(struct job *j)
+{
+    return carry_out(j, MW_ADMIN_RECYCLE);
+}
+
+static int drain(struct job *j)
+{
+    return carry_out(j, MW_ADMIN_DRAIN);
+}
+
+static int resume(struct job *j)
+{
+    return carry_out(j, MW_ADMIN_RESUME);
+}
+
 /* -- command line -- */
 
 static const struct command {
     const char *name;
     int (*run)(struct job *j);
-    enum { TARGET_NONE, TARGET_MAY, TARGET_MUST } target;
+    enum { TARGET_NONE, TARGET_MAY, TARGET_OR_ALL } target;
     const char *help;
 } commands[] = {
     {"ps", ps, TARGET_NONE, "groups, processes and the requests they are at"},
     {"stack", stack, TARGET_MAY, "[GROUP[/SLOT]|PID]  Python stacks of live processes"},
+    {"reload", reload, TARGET_OR_ALL,
+     "GROUP|--all  replace every process, with the code as it is now"},
+    {"recycle", recycle, TARGET_OR_ALL, "GROUP[/SLOT]|PID|--all  replace processes"},
+    {"drain", drain, TARGET_OR_ALL,
+     "GROUP|--all  finish requests, then have no process until resume"},
+    {"resume", resume, TARGET_OR_ALL, "GROUP|--all  end drain"},
 };
 
 static void usage(FILE *to)
@@ -206,9 +223,9 @@ static int run(struct job *j, const char *name, int nargs)
         return misuse("there is no command ", name);
     if (nargs > 1 || (nargs == 1 && cmd->target == TARGET_NONE))
         return misuse("too many arguments for ", name);
-    if (nargs == 0 && cmd->target == TARGET_MUST)
-        return misuse("a group must be named for ", name);
-    if (j->timeout_ms)
+    if (cmd->target == TARGET_OR_ALL && (nargs == 1) == j->all)
+        return misuse("name one target, or say --all, for ", name);
+    if (j->timeout_ms && cmd->target != TARGET_OR_ALL)
         j->client.patience_ms = j->timeout_ms;
     int rv = mw_client_connect(&j->client, j->socket);
     if (rv)
@@ -224,16 +241,22 @@ static int run(struct job *j, const char *name, int nargs)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},          {"socket", required_argument, NULL, 's'},
-        {"timeout", required_argument, NULL, 't'}, {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"all", no_argument, NULL, 'a'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"socket", required_argument, NULL, 's'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct job j = {.client = {.fd = -1, .patience_ms = PATIENCE_MS}, .socket = MW_CONTROL_SOCKET};
     unsigned long seconds;
     int c;
 
-    while ((c = getopt_long(argc, argv, "hjs:t:", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "ahjs:t:", options, NULL)) != -1) {
         switch (c) {
+        case 'a':
+            j.all = 1;
+            break;
         case 'j':
             j.json = 1;
             break;
@@ -241,7 +264,7 @@ int main(int argc, char **argv)
             j.socket = optarg;
             break;
         case 't':
-            if (!number(optarg, TIMEOUT_MAX_S, &seconds) || seconds == 0)
+            if (!mw_target_number(optarg, TIMEOUT_MAX_S, &seconds) || seconds == 0)
                 return misuse("--timeout takes seconds from 1 to 86400, not ", optarg);
             j.timeout_ms = (int64_t)seconds * 1000;
             break;

@@ -461,6 +461,21 @@ static enum mw_end load_locked(struct mw_py_script *s, struct mw_py_interp *in,
     return module ? MW_END_COMPLETE : how;
 }
 
+static void tell_loaded(const struct mw_py_interp *in, const struct mw_py_ref *ref)
+{
+    const struct mw_py_config *cfg = mw_py_config();
+    const char *group = mw_py_interp_name(in);
+    struct mw_py_loaded what = {.path = ref->script,
+                                .app_group = {group, strlen(group)},
+                                .explicit_group = in != mw_py_interp_first(),
+                                .callable = ref->callable};
+
+    if (!cfg->loaded)
+        return;
+    MW_NOGIL_SCOPE;
+    cfg->loaded(cfg->loaded_ctx, &what);
+}
+
 /* A new reference to the module, or NULL: logged, and *how_r is set. */
 static PyObject *load_module(struct mw_py_interp *in, const struct mw_py_ref *ref,
                              struct mw_py_call *call, enum mw_end *how_r)
@@ -479,7 +494,10 @@ static PyObject *load_module(struct mw_py_interp *in, const struct mw_py_ref *re
         *how_r = load_locked(s, in, call);
     PyObject *module = s->module;
     Py_XINCREF(module);
+    int is_new = *how_r == MW_END_COMPLETE;
     pthread_mutex_unlock(&s->import);
+    if (is_new)
+        tell_loaded(in, ref);
     return module;
 }
 

@@ -14,7 +14,7 @@
 #include "chan.h"
 #include "pyopts.h"
 
-#define MW_PY_ABI 4u
+#define MW_PY_ABI 5u
 #define MW_PY_SYMBOL "mw_py_runtime" /* const struct mw_py_runtime, the plugin's only symbol */
 
 /* Why a worker stops, as applications are told it. */
@@ -27,6 +27,14 @@
 #define MW_PY_STOP_REQUEST "request_timeout"
 #define MW_PY_STOP_INACTIVITY "inactivity_timeout"
 #define MW_PY_STOP_DEADLOCK "deadlock_timeout"
+
+/* A script that was loaded for the first time, or again. Strings are borrowed for the call. */
+struct mw_py_loaded {
+    struct mw_str path;
+    struct mw_str app_group;
+    int explicit_group;     /* it would not get the main interpreter by itself */
+    struct mw_str callable; /* that was wanted; "": none */
+};
 
 struct mw_py_config {
     const char *home;     /* prefix or virtual environment; NULL: compiled in */
@@ -47,6 +55,9 @@ struct mw_py_config {
     /* Lines with no request to belong to: warnings at start, background threads. */
     void (*log)(void *ctx, int level, const char *line, size_t n);
     void *log_ctx;
+    /* Told of every script that is loaded; NULL: nobody cares. Any thread, without the GIL; must not wait. */
+    void (*loaded)(void *ctx, const struct mw_py_loaded *script);
+    void *loaded_ctx;
 };
 
 struct mw_py_runtime {

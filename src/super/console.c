@@ -40,7 +40,7 @@ static void MW_PRINTF(3, 4) fail(struct reply *r, int err, const char *fmt, ...)
 
 static const struct mw_super_group *group_of(const struct mw_console *c, const struct mw_child *ch)
 {
-    return &c->cfg->groups[ch->group];
+    return &c->fleet->cfg->groups[ch->group];
 }
 
 /* A slot of which there is nothing to say. */
@@ -62,6 +62,15 @@ static const char *what_it_says(const struct mw_child *ch)
     return ch->cause[0] ? ch->cause : ch->why;
 }
 
+static uint8_t phase_of(const struct mw_policy *p)
+{
+    if (mw_policy_serves(p))
+        return MW_ADMIN_SERVES;
+    if (p->state == MW_POL_STARTING)
+        return MW_ADMIN_STARTS;
+    return mw_policy_alive(p) ? MW_ADMIN_LEAVES : MW_ADMIN_ABSENT;
+}
+
 static void put_worker(struct mw_buf *b, const struct mw_console *c, const struct mw_child *ch)
 {
     uint64_t now = mw_clock_ms();
@@ -69,7 +78,10 @@ static void put_worker(struct mw_buf *b, const struct mw_console *c, const struc
     struct mw_admin_worker w = {.slot = (uint16_t)ch->slot,
                                 .incarnation = ch->incarnation,
                                 .pid = ch->pid > 0 ? (uint32_t)ch->pid : 0,
+                                .phase = phase_of(ch->pol),
                                 .state = str(mw_policy_state_name(ch->pol->state)),
+                                .started = ch->started,
+                                .failed = ch->failed,
                                 .age_ms = MW_ADMIN_NEVER,
                                 .due_ms = MW_ADMIN_NEVER,
                                 .fails = ch->pol->fails,
@@ -88,19 +100,20 @@ static void put_worker(struct mw_buf *b, const struct mw_console *c, const struc
 
 static void put_group(struct mw_buf *b, const struct mw_console *c, unsigned group)
 {
-    const struct mw_super_group *sg = &c->cfg->groups[group];
+    const struct mw_super_group *sg = &c->fleet->cfg->groups[group];
     struct mw_admin_group g = {.name = str(sg->spec->name),
                                .processes = mw_spec_processes(sg->spec),
                                .threads = (uint32_t)sg->spec->threads,
-                               .waiting = mw_board_waiting(sg->board)};
-    size_t from = c->cs->first[group], to = c->cs->first[group + 1u];
+                               .waiting = mw_board_waiting(sg->board),
+                               .drained = (uint8_t)mw_fleet_is_drained(c->fleet, group)};
+    size_t from = c->fleet->cs.first[group], to = c->fleet->cs.first[group + 1u];
 
     for (size_t i = from; i < to; i++)
-        g.nworkers += !is_spare(&c->cs->v[i]);
+        g.nworkers += !is_spare(&c->fleet->cs.v[i]);
     mw_admin_put_group(b, &g);
     for (size_t i = from; i < to; i++) {
-        if (!is_spare(&c->cs->v[i]))
-            put_worker(b, c, &c->cs->v[i]);
+        if (!is_spare(&c->fleet->cs.v[i]))
+            put_worker(b, c, &c->fleet->cs.v[i]);
     }
 }
 
@@ -108,12 +121,14 @@ static void list(struct mw_console *c, struct reply *r)
 {
     struct mw_admin_list head = {.pid = (uint32_t)getpid(),
                                  .age_ms = mw_clock_ms() - c->started_ms,
-                                 .ngroups = c->cfg->ngroups};
+                                 .starts = c->fleet->starts,
+                                 .ending = c->fleet->ending != 0,
+                                 .ngroups = c->fleet->cfg->ngroups};
     struct mw_buf b;
 
     mw_buf_init(&b, MW_ADMIN_LIST_MAX);
     mw_admin_put_list(&b, &head);
-    for (unsigned g = 0; g < c->cfg->ngroups; g++)
+    for (unsigned g = 0; g < c->fleet->cfg->ngroups; g++)
         put_group(&b, c, g);
     int rv = b.err;
     if (rv == 0)
@@ -128,8 +143,8 @@ static void list(struct mw_console *c, struct reply *r)
 
 static int find_group(const struct mw_console *c, struct mw_str name)
 {
-    for (unsigned g = 0; g < c->cfg->ngroups; g++) {
-        const char *have = c->cfg->groups[g].spec->name;
+    for (unsigned g = 0; g < c->fleet->cfg->ngroups; g++) {
+        const char *have = c->fleet->cfg->groups[g].spec->name;
         if (strlen(have) == name.n && memcmp(have, name.p, name.n) == 0)
             return (int)g;
     }
@@ -139,7 +154,7 @@ static int find_group(const struct mw_console *c, struct mw_str name)
 static struct mw_child *find_worker(struct mw_console *c, const struct mw_admin_ask *ask, int group,
                                     struct reply *r)
 {
-    struct mw_child *ch = mw_child_at(c->cs, (unsigned)group, ask->slot);
+    struct mw_child *ch = mw_child_at(&c->fleet->cs, (unsigned)group, ask->slot);
 
     if (!ch || ch->pid <= 0 || (ask->incarnation && ask->incarnation != ch->incarnation)) {
         fail(r, MW_ENOENT, "there is no such worker any more");
@@ -179,35 +194,69 @@ static void pass_pipe(struct mw_console *c, const struct mw_admin_ask *ask, int 
 
 /* -- orders -- */
 
-/* Those that serve, or are about to: one that starts may have read old code. */
+/* Those that serve, or are about to: one that starts may have read old code; one that waits for its next
+ * start because others failed is started now. */
+static int is_meant(const struct mw_child *ch, const struct mw_admin_ask *ask)
+{
+    int there = mw_policy_serves(ch->pol) || ch->pol->state == MW_POL_STARTING ||
+                ch->pol->state == MW_POL_WAITING;
+
+    return there && (ask->slot == MW_ADMIN_ALL || ask->slot == ch->slot) &&
+           (!ask->incarnation || ask->incarnation == ch->incarnation);
+}
+
 static void replace(struct mw_console *c, const struct mw_admin_ask *ask, int group,
                     struct reply *r)
 {
-    const char *why = ask->op == MW_ADMIN_RELOAD ? "an operator asked for a reload"
-                                                 : "an operator asked for it";
-    const char *refused = NULL;
+    const struct mw_children *cs = &c->fleet->cs;
     unsigned n = 0;
 
-    for (size_t i = c->cs->first[group]; i < c->cs->first[group + 1]; i++) {
-        struct mw_child *ch = &c->cs->v[i];
-        int there = mw_policy_serves(ch->pol) || ch->pol->state == MW_POL_STARTING;
-        if (!there || (ask->slot != MW_ADMIN_ALL && ask->slot != ch->slot) ||
-            (ask->incarnation && ask->incarnation != ch->incarnation))
+    for (size_t i = cs->first[group]; i < cs->first[group + 1]; i++) {
+        if (!is_meant(&cs->v[i], ask))
             continue;
-        refused = c->replace(c->ctx, ch, why);
+        mw_fleet_replace(c->fleet, &cs->v[i], "an operator asked for it");
         n++;
-        if (refused)
-            break;
     }
-    if (refused)
-        fail(r, MW_ESTATE, "%s", refused);
-    else if (n == 0)
-        fail(r, MW_ENOENT, "no worker is there that serves");
-    else
+    if (n)
         mw_log(MW_LOG_NOTICE, "WSGI0780",
-               "%s of %u worker%s of group '%s' was asked for on the control socket",
-               ask->op == MW_ADMIN_RELOAD ? "reload" : "replacement", n, n == 1 ? "" : "s",
-               c->cfg->groups[group].spec->name);
+               "an operator has asked for new processes in group '%s', in place of %u",
+               ask->group.p, n);
+    else if (mw_fleet_is_drained(c->fleet, (unsigned)group))
+        fail(r, MW_ESTATE, "the group is drained; its next processes come with resume");
+    else
+        fail(r, MW_ENOENT, "no process is there that could be replaced");
+}
+
+static void drain(struct mw_console *c, int group)
+{
+    if (mw_fleet_is_drained(c->fleet, (unsigned)group))
+        return;
+    mw_log(MW_LOG_NOTICE, "WSGI0784",
+           "an operator has drained group '%s'; its requests get 503 until it is resumed",
+           c->fleet->cfg->groups[group].spec->name);
+    mw_fleet_drain(c->fleet, (unsigned)group);
+}
+
+static void resume(struct mw_console *c, int group)
+{
+    if (!mw_fleet_is_drained(c->fleet, (unsigned)group))
+        return;
+    mw_log(MW_LOG_NOTICE, "WSGI0785", "an operator has resumed group '%s'",
+           c->fleet->cfg->groups[group].spec->name);
+    mw_fleet_want(c->fleet, (unsigned)group);
+}
+
+/* Orders are for a server that goes on. */
+static void order(struct mw_console *c, const struct mw_admin_ask *ask, int group, struct reply *r)
+{
+    if (c->fleet->ending)
+        fail(r, MW_ESTATE, "httpd is stopping or has been restarted; its workers leave anyway");
+    else if (ask->op == MW_ADMIN_DRAIN)
+        drain(c, group);
+    else if (ask->op == MW_ADMIN_RESUME)
+        resume(c, group);
+    else
+        replace(c, ask, group, r);
 }
 
 static void obey(struct mw_console *c, const struct mw_admin_ask *ask, int pass, struct reply *r)
@@ -226,12 +275,8 @@ static void obey(struct mw_console *c, const struct mw_admin_ask *ask, int pass,
     case MW_ADMIN_STACKS:
         pass_pipe(c, ask, group, pass, r);
         break;
-    case MW_ADMIN_RELOAD:
-    case MW_ADMIN_RECYCLE:
-        replace(c, ask, group, r);
-        break;
     default:
-        fail(r, MW_EINVAL, "this supervisor does not know the request");
+        order(c, ask, group, r);
     }
 }
 
@@ -324,11 +369,9 @@ static void hear(struct mw_console *c, struct mw_console_client *cl)
 
 /* -- for the loop -- */
 
-void mw_console_init(struct mw_console *c, const struct mw_super_config *cfg,
-                     struct mw_children *cs)
+void mw_console_init(struct mw_console *c, int listen_fd, struct mw_fleet *fleet)
 {
-    *c = (struct mw_console){
-        .cfg = cfg, .cs = cs, .started_ms = mw_clock_ms(), .listen_fd = cfg->control_fd};
+    *c = (struct mw_console){.fleet = fleet, .started_ms = mw_clock_ms(), .listen_fd = listen_fd};
     for (size_t i = 0; i < MW_CONSOLE_CLIENTS_MAX; i++)
         c->client[i].fd = -1;
 }

@@ -11,7 +11,7 @@
 #include <poll.h>
 
 #include "admin.h"
-#include "child.h"
+#include "fleet.h"
 
 #define MW_CONSOLE_CLIENTS_MAX 8u /* at once; one more takes the place of who was silent longest */
 #define MW_CONSOLE_POLLS (1u + MW_CONSOLE_CLIENTS_MAX)
@@ -22,19 +22,15 @@ struct mw_console_client {
 };
 
 struct mw_console {
-    const struct mw_super_config *cfg;
-    struct mw_children *cs;
+    struct mw_fleet *fleet;
     uint64_t started_ms;
     int listen_fd;     /* borrowed; -1: no control socket */
     uint64_t pause_ms; /* no connection is accepted before; there were no descriptors */
     struct mw_console_client client[MW_CONSOLE_CLIENTS_MAX];
-    /* Replace the worker, as RECYCLE does. NULL, or why it cannot be done. */
-    const char *(*replace)(void *ctx, struct mw_child *ch, const char *why);
-    void *ctx;
 };
 
-void mw_console_init(struct mw_console *c, const struct mw_super_config *cfg,
-                     struct mw_children *cs);
+/* Both are borrowed; the fleet is not looked at yet. */
+void mw_console_init(struct mw_console *c, int listen_fd, struct mw_fleet *fleet);
 void mw_console_fini(struct mw_console *c);
 
 /* Entries for poll; returns when to come back at the latest. */

@@ -98,6 +98,23 @@ static struct mw_child *elder_of(struct mw_fleet *f, const struct mw_child *ch)
                                               : mw_child_at(&f->cs, ch->group, ch->pol->elder);
 }
 
+/* What the successor of `elder` must be able to import: all that the group's workers have, so that a
+ * deployment is good for all of them or for none. */
+static int make_trial(const struct mw_fleet *f, const struct mw_child *elder, struct mw_spec *out)
+{
+    const struct mw_spec *spec = spec_of(f, elder);
+    int rv = mw_trial_spec(out, spec, elder->whole);
+
+    if (rv)
+        return rv;
+    mw_trial_spec_add(out, spec, &elder->trial);
+    for (size_t i = f->cs.first[elder->group]; i < f->cs.first[elder->group + 1u]; i++) {
+        if (&f->cs.v[i] != elder && mw_policy_serves(f->cs.v[i].pol))
+            mw_trial_spec_add(out, spec, &f->cs.v[i].trial);
+    }
+    return 0;
+}
+
 static int spawn(struct mw_fleet *f, struct mw_child *ch, const struct mw_child *elder)
 {
     struct mw_spec trial = {0};
@@ -110,7 +127,7 @@ static int spawn(struct mw_fleet *f, struct mw_child *ch, const struct mw_child 
     int rv = 0;
 
     if (elder) {
-        rv = mw_trial_spec(&trial, sp.spec, elder->whole, &elder->trial);
+        rv = make_trial(f, elder, &trial);
         sp.spec = &trial;
     }
     if (rv == 0)
@@ -165,8 +182,10 @@ static void drain(struct mw_fleet *f, struct mw_child *ch)
                          .incarnation = ch->incarnation};
     int n = mw_ctl_encode(msg, &ctl);
 
-    mw_log(MW_LOG_INFO, "WSGI0566", "worker %u of group '%s' (pid %ld) is replaced: %s", ch->slot,
-           name_of(f, ch), (long)ch->pid, ch->cause[0] ? ch->cause : "it asked for it");
+    mw_log(MW_LOG_INFO, "WSGI0566", "worker %u of group '%s' (pid %ld) %s: %s", ch->slot,
+           name_of(f, ch), (long)ch->pid,
+           mw_fleet_is_drained(f, ch->group) ? "finishes its requests and leaves" : "is replaced",
+           ch->cause[0] ? ch->cause : "it asked for it");
     mw_board_draining(board_of(f, ch), ch->slot);
     mw_handover_flush(ch);
     /* SIGUSR1 says the same to a process that drains already, or cannot read. */
@@ -310,27 +329,6 @@ void mw_fleet_replace(struct mw_fleet *f, struct mw_child *ch, const char *why)
     ask_for(f, ch, MW_EV_REPLACE, (struct mw_str){why, strlen(why)});
 }
 
-void mw_fleet_progress(const struct mw_fleet *f, unsigned group, uint64_t since,
-                       struct mw_fleet_progress *out)
-{
-    *out = (struct mw_fleet_progress){.failure = ""};
-    for (size_t i = f->cs.first[group]; i < f->cs.first[group + 1u]; i++) {
-        const struct mw_child *ch = &f->cs.v[i];
-        int starting = ch->pol->state == MW_POL_STARTING;
-        if (!mw_policy_alive(ch->pol) || ch->started > since)
-            continue;
-        if (!mw_policy_serves(ch->pol) && !starting) {
-            out->leaving++;
-            continue;
-        }
-        out->left++;
-        if (ch->failed > since) {
-            out->failed++;
-            out->failure = ch->failure;
-        }
-    }
-}
-
 /* -- the end of a process -- */
 
 /* What follows for the slot, for the end of a log line. */
@@ -355,7 +353,8 @@ static void log_exit(const struct mw_fleet *f, const struct mw_child *ch,
     char how[64], next[32];
 
     mw_status_text(how, sizeof how, status);
-    if (before->ready_at ? left && !before->blamed : f->ending) {
+    if (before->ready_at ? left && !before->blamed
+                         : f->ending || mw_fleet_is_drained(f, ch->group)) {
         mw_log(MW_LOG_INFO, "WSGI0570", "worker %u of group '%s' (pid %ld) %s, as it was told to",
                ch->slot, name_of(f, ch), (long)pid, how);
     } else if (!before->ready_at) {
@@ -448,6 +447,10 @@ void mw_fleet_message(struct mw_fleet *f, struct mw_child *ch, const struct mw_c
             mw_trial_add(&ch->trial, ctl);
         ask_for(f, ch, MW_EV_RECYCLE, ctl->text);
         break;
+    case MW_CTL_SCRIPT:
+        if (mw_policy_serves(ch->pol))
+            mw_trial_add(&ch->trial, ctl);
+        break;
     case MW_CTL_LEAVING:
         if (mw_policy_serves(ch->pol))
             keep_text(ch->cause, sizeof ch->cause, ctl->text);
@@ -499,19 +502,48 @@ void mw_fleet_find(struct mw_fleet *f)
     }
 }
 
+/* Where a worker is put first: where none is, where one leaves, where one was left behind. */
+static int rank(const struct mw_child *ch)
+{
+    if (ch->pol->state == MW_POL_FOREIGN)
+        return 2;
+    return ch->pol->state == MW_POL_IDLE ? 0 : 1;
+}
+
 void mw_fleet_want(struct mw_fleet *f, unsigned group)
 {
     unsigned left = mw_spec_processes(f->cfg->groups[group].spec);
 
-    for (int foreign = 0; foreign <= 1; foreign++) {
+    for (int r = 0; r <= 2; r++) {
         for (size_t i = f->cs.first[group]; left > 0 && i < f->cs.first[group + 1u]; i++) {
             struct mw_child *ch = &f->cs.v[i];
-            if (ch->pol->wanted || (ch->pol->state == MW_POL_FOREIGN) != foreign)
+            if (ch->pol->wanted || rank(ch) != r)
                 continue;
             mw_fleet_step(f, ch, MW_EV_WANT);
             left--;
         }
     }
+}
+
+void mw_fleet_drain(struct mw_fleet *f, unsigned group)
+{
+    mw_board_close(f->cfg->groups[group].board);
+    for (size_t i = f->cs.first[group]; i < f->cs.first[group + 1u]; i++) {
+        struct mw_child *ch = &f->cs.v[i];
+        if (mw_policy_serves(ch->pol))
+            keep_text(ch->cause, sizeof ch->cause, MW_STR("the group is drained"));
+        step_only(f, ch, MW_EV_RETIRE);
+    }
+    settle(f, group);
+}
+
+int mw_fleet_is_drained(const struct mw_fleet *f, unsigned group)
+{
+    for (size_t i = f->cs.first[group]; i < f->cs.first[group + 1u]; i++) {
+        if (f->cs.v[i].pol->wanted)
+            return 0;
+    }
+    return !f->ending;
 }
 
 void mw_fleet_end(struct mw_fleet *f)

@@ -31,16 +31,6 @@ void mw_fleet_step(struct mw_fleet *f, struct mw_child *ch, enum mw_policy_event
  * group at a time. No effect where none serves or starts. */
 void mw_fleet_replace(struct mw_fleet *f, struct mw_child *ch, const char *why);
 
-/* How far the replacement of a group has come that was asked for when `starts` was `since`. */
-struct mw_fleet_progress {
-    unsigned left;       /* workers that started before and still serve, or should */
-    unsigned leaving;    /* that finish their requests */
-    unsigned failed;     /* of `left`: whose successor could not start, after `since` */
-    const char *failure; /* why, of one of them; "" */
-};
-void mw_fleet_progress(const struct mw_fleet *f, unsigned group, uint64_t since,
-                       struct mw_fleet_progress *out);
-
 /* A message of a worker; NULL: one that no worker sends. */
 void mw_fleet_message(struct mw_fleet *f, struct mw_child *ch, const struct mw_ctl *ctl);
 /* Its end of the control socket is closed. */
@@ -55,6 +45,10 @@ void mw_fleet_exited(struct mw_fleet *f, struct mw_child *ch, int status);
 void mw_fleet_find(struct mw_fleet *f);
 /* Have processes=n workers of a group from now on. */
 void mw_fleet_want(struct mw_fleet *f, unsigned group);
+/* Have none of this group until mw_fleet_want; those that serve finish their requests, new ones are told
+ * that nobody is there. */
+void mw_fleet_drain(struct mw_fleet *f, unsigned group);
+int mw_fleet_is_drained(const struct mw_fleet *f, unsigned group);
 /* Have none of any group. */
 void mw_fleet_end(struct mw_fleet *f);
 

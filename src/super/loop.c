@@ -165,18 +165,6 @@ static void signal_event(struct supervisor *s)
     reap(s);
 }
 
-/* -- what operators order -- */
-
-static const char *replace_for_operator(void *ctx, struct mw_child *ch, const char *why)
-{
-    struct supervisor *s = ctx;
-
-    if (s->fleet.ending)
-        return "httpd is stopping or has been restarted; its workers are leaving anyway";
-    mw_fleet_replace(&s->fleet, ch, why);
-    return NULL;
-}
-
 /* -- the loop -- */
 
 static uint64_t fill_poll(struct supervisor *s)
@@ -285,9 +273,7 @@ int mw_super_run(const struct mw_super_config *cfg)
                            .life_fd = cfg->life_fd};
     int rv;
 
-    mw_console_init(&s.console, cfg, &s.fleet.cs);
-    s.console.replace = replace_for_operator;
-    s.console.ctx = &s;
+    mw_console_init(&s.console, cfg->control_fd, &s.fleet);
     rv = open_all(&s);
     if (rv)
         goto out;

@@ -256,6 +256,13 @@ static enum mw_policy_act stop_leaving(struct mw_policy *p, const struct mw_poli
     return MW_ACT_NONE;
 }
 
+static enum mw_policy_act retire(struct mw_policy *p, const struct mw_policy_limits *lim,
+                                 uint64_t now)
+{
+    p->wanted = 0;
+    return leave(p, lim, now);
+}
+
 /* In seconds 1, 2, 4 and so on, after `n` failures before this one. */
 static uint64_t doubled(unsigned n)
 {
@@ -318,14 +325,17 @@ static enum mw_policy_act freed(struct mw_policy *p, const struct mw_policy_limi
 /* clang-format off */
 static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
     [MW_POL_IDLE] = {
+        [MW_EV_RETIRE] = stop_empty,
         [MW_EV_WANT] = want,          [MW_EV_TICK] = nothing,
         [MW_EV_REPLACE] = nothing,    [MW_EV_STOP] = stop_empty,
     },
     [MW_POL_WAITING] = {
+        [MW_EV_RETIRE] = stop_empty,
         [MW_EV_WANT] = nothing,       [MW_EV_TICK] = start,
-        [MW_EV_REPLACE] = nothing,    [MW_EV_STOP] = stop_empty,
+        [MW_EV_REPLACE] = start,      [MW_EV_STOP] = stop_empty,
     },
     [MW_POL_STARTING] = {
+        [MW_EV_RETIRE] = stop_starting,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = term,
         [MW_EV_READY] = ready,        [MW_EV_FAILED] = failed,
         [MW_EV_RECYCLE] = refuse,     [MW_EV_LEAVING] = refuse,
@@ -333,6 +343,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_starting, [MW_EV_EXITED] = exited,
     },
     [MW_POL_READY] = {
+        [MW_EV_RETIRE] = retire,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = ask,
         [MW_EV_READY] = refuse,       [MW_EV_FAILED] = refuse,
         [MW_EV_RECYCLE] = ask,        [MW_EV_LEAVING] = leave,
@@ -340,6 +351,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_ready,    [MW_EV_EXITED] = exited,
     },
     [MW_POL_ASKED] = {
+        [MW_EV_RETIRE] = retire,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = nothing,
         [MW_EV_READY] = refuse,       [MW_EV_FAILED] = refuse,
         [MW_EV_RECYCLE] = ask_again,  [MW_EV_LEAVING] = leave,
@@ -347,6 +359,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_ready,    [MW_EV_EXITED] = exited,
     },
     [MW_POL_ROLLING] = {
+        [MW_EV_RETIRE] = retire,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = nothing,
         [MW_EV_READY] = refuse,       [MW_EV_FAILED] = refuse,
         [MW_EV_RECYCLE] = remember,   [MW_EV_LEAVING] = leave,
@@ -354,6 +367,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_ready,    [MW_EV_EXITED] = exited,
     },
     [MW_POL_DRAINING] = {
+        [MW_EV_RETIRE] = stop_leaving,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = term,
         [MW_EV_READY] = refuse,       [MW_EV_FAILED] = refuse,
         [MW_EV_RECYCLE] = nothing,    [MW_EV_LEAVING] = nothing,
@@ -361,6 +375,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_draining, [MW_EV_EXITED] = exited,
     },
     [MW_POL_TERMED] = {
+        [MW_EV_RETIRE] = stop_leaving,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = kill_it,
         [MW_EV_READY] = nothing,      [MW_EV_FAILED] = nothing,
         [MW_EV_RECYCLE] = nothing,    [MW_EV_LEAVING] = nothing,
@@ -368,6 +383,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_leaving,  [MW_EV_EXITED] = exited,
     },
     [MW_POL_KILLED] = {
+        [MW_EV_RETIRE] = stop_leaving,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = kill_it,
         [MW_EV_READY] = nothing,      [MW_EV_FAILED] = nothing,
         [MW_EV_RECYCLE] = nothing,    [MW_EV_LEAVING] = nothing,
@@ -375,6 +391,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_STOP] = stop_leaving,  [MW_EV_EXITED] = exited,
     },
     [MW_POL_FOREIGN] = {
+        [MW_EV_RETIRE] = stop_leaving,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = freed,
         [MW_EV_REPLACE] = nothing,    [MW_EV_STOP] = stop_leaving,
         [MW_EV_EXITED] = freed,

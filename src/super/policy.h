@@ -33,6 +33,7 @@ enum mw_policy_event {
     MW_EV_LEAVING, /* the worker leaves, for a reason that cannot wait */
     MW_EV_REPLACE, /* somebody else wants it replaced: operator, memory */
     MW_EV_KILL,    /* the worker must not go on: hostile, or over a hard limit */
+    MW_EV_RETIRE,  /* no worker here until WANT; one that serves finishes its requests */
     MW_EV_STOP,    /* no worker here any more */
     MW_EV_EXITED   /* the process is gone, or could not be forked */
 };

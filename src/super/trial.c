@@ -60,8 +60,7 @@ void mw_trial_clear(struct mw_trial *t)
     t->n = 0;
 }
 
-int mw_trial_spec(struct mw_spec *out, const struct mw_spec *spec, int whole,
-                  const struct mw_trial *t)
+int mw_trial_spec(struct mw_spec *out, const struct mw_spec *spec, int whole)
 {
     *out = *spec;
     out->preload = calloc(spec->npreload + MW_TRIAL_SCRIPTS_MAX, sizeof *out->preload);
@@ -71,14 +70,22 @@ int mw_trial_spec(struct mw_spec *out, const struct mw_spec *spec, int whole,
         out->preload[i] = spec->preload[i];
         out->preload[i].must = whole;
     }
+    return 0;
+}
+
+void mw_trial_spec_add(struct mw_spec *out, const struct mw_spec *spec, const struct mw_trial *t)
+{
+    uint32_t max = spec->npreload + MW_TRIAL_SCRIPTS_MAX;
+
+    if (max > MW_SPEC_LIST_MAX)
+        max = MW_SPEC_LIST_MAX;
     for (unsigned i = 0; i < t->n; i++) {
         struct mw_preload *known = find(out->preload, out->npreload, &t->script[i]);
         if (known)
             *known = t->script[i];
-        else if (out->npreload < MW_SPEC_LIST_MAX)
+        else if (out->npreload < max)
             out->preload[out->npreload++] = t->script[i];
     }
-    return 0;
 }
 
 void mw_trial_spec_fini(struct mw_spec *s)

@@ -8,22 +8,24 @@
 #include "ctl.h"
 #include "spec.h"
 
-#define MW_TRIAL_SCRIPTS_MAX 8 /* changed scripts that are remembered; later ones load on demand */
+#define MW_TRIAL_SCRIPTS_MAX \
+    32 /* scripts of one worker that are remembered; later ones load on demand */
 
-/* Scripts of one worker that have changed, as its RECYCLE messages named them. Owns the strings. */
+/* Scripts that one worker has loaded, or that have changed, as its SCRIPT and RECYCLE messages named them. Owns
+ * the strings. */
 struct mw_trial {
     struct mw_preload script[MW_TRIAL_SCRIPTS_MAX];
     unsigned n;
 };
 
-/* Remember the script of a RECYCLE message, if it has one, there is room for it, and it is not known. */
+/* Remember the script of such a message, if it has one, there is room for it, and it is not known. */
 void mw_trial_add(struct mw_trial *t, const struct mw_ctl *ctl);
 void mw_trial_clear(struct mw_trial *t);
 
-/* The group's specification for the successor: with the remembered scripts, and with `whole` all of the
- * group's own, as such that it must import. Borrows spec and t; mw_trial_spec_fini. MW_ENOMEM. */
-MW_MUST_CHECK int mw_trial_spec(struct mw_spec *out, const struct mw_spec *spec, int whole,
-                                const struct mw_trial *t);
+/* The group's specification for a successor: with `whole`, it must import all of the group's own scripts;
+ * add: and those that a worker of the group has. Borrows spec and the trials. mw_trial_spec_fini. MW_ENOMEM. */
+MW_MUST_CHECK int mw_trial_spec(struct mw_spec *out, const struct mw_spec *spec, int whole);
+void mw_trial_spec_add(struct mw_spec *out, const struct mw_spec *spec, const struct mw_trial *t);
 void mw_trial_spec_fini(struct mw_spec *s);
 
 #endif

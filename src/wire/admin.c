@@ -124,6 +124,8 @@ void mw_admin_put_list(struct mw_buf *b, const struct mw_admin_list *l)
     head(b, LIST_MAGIC);
     mw_buf_u32(b, l->pid);
     mw_buf_u64(b, l->age_ms);
+    mw_buf_u64(b, l->starts);
+    mw_buf_u8(b, l->ending);
     mw_buf_u32(b, l->ngroups);
 }
 
@@ -132,6 +134,8 @@ void mw_admin_get_list(struct mw_cur *c, struct mw_admin_list *out)
     check_head(c, LIST_MAGIC);
     out->pid = mw_cur_u32(c);
     out->age_ms = mw_cur_u64(c);
+    out->starts = mw_cur_u64(c);
+    out->ending = mw_cur_u8(c);
     out->ngroups = mw_cur_u32(c);
 }
 
@@ -160,13 +164,15 @@ void mw_admin_put_worker(struct mw_buf *b, const struct mw_admin_worker *w)
     mw_buf_u16(b, w->slot);
     mw_buf_u32(b, w->incarnation);
     mw_buf_u32(b, w->pid);
+    mw_buf_u8(b, w->phase);
     mw_buf_str(b, w->state);
+    mw_buf_u64(b, w->started);
+    mw_buf_u64(b, w->failed);
     mw_buf_u64(b, w->age_ms);
     mw_buf_u64(b, w->due_ms);
     mw_buf_u32(b, w->claimed);
     mw_buf_u32(b, w->busy);
     mw_buf_u32(b, w->fails);
-    mw_buf_u32(b, w->failed);
     mw_buf_str(b, w->why);
 }
 
@@ -175,13 +181,15 @@ void mw_admin_get_worker(struct mw_cur *c, struct mw_admin_worker *out)
     out->slot = mw_cur_u16(c);
     out->incarnation = mw_cur_u32(c);
     out->pid = mw_cur_u32(c);
+    out->phase = mw_cur_u8(c);
     out->state = mw_cur_str(c);
+    out->started = mw_cur_u64(c);
+    out->failed = mw_cur_u64(c);
     out->age_ms = mw_cur_u64(c);
     out->due_ms = mw_cur_u64(c);
     out->claimed = mw_cur_u32(c);
     out->busy = mw_cur_u32(c);
     out->fails = mw_cur_u32(c);
-    out->failed = mw_cur_u32(c);
     out->why = mw_cur_str(c);
 }
 

@@ -54,6 +54,8 @@ MW_MUST_CHECK int mw_admin_answer_decode(struct mw_admin_answer *out, const void
 struct mw_admin_list {
     uint32_t pid;    /* of the supervisor */
     uint64_t age_ms; /* of the supervisor */
+    uint64_t starts; /* so many workers has it started */
+    uint8_t ending;  /* httpd stops, or has another supervisor */
     uint32_t ngroups;
 };
 
@@ -66,17 +68,27 @@ struct mw_admin_group {
     uint32_t nworkers;
 };
 
+/* What a worker's state means to who waits for an order. */
+enum mw_admin_phase {
+    MW_ADMIN_ABSENT, /* no process, or another supervisor's */
+    MW_ADMIN_STARTS,
+    MW_ADMIN_SERVES,
+    MW_ADMIN_LEAVES
+};
+
 struct mw_admin_worker {
     uint16_t slot;
     uint32_t incarnation;
     uint32_t pid;        /* 0: no process */
+    uint8_t phase;       /* enum mw_admin_phase */
     struct mw_str state; /* mw_policy_state_name */
+    uint64_t started;    /* which start it was, from 1; 0: another supervisor's */
+    uint64_t failed;     /* which start was the last that should have replaced it, and failed */
     uint64_t age_ms;     /* of the process; MW_ADMIN_NEVER: none */
     uint64_t due_ms;     /* until the next start, or until it is ended; MW_ADMIN_NEVER: no limit */
     uint32_t claimed;    /* threads that httpd's children hold */
     uint32_t busy;       /* threads at work, as the worker says */
     uint32_t fails;      /* quick deaths and failed starts in a row */
-    uint32_t failed;     /* starts that failed since the supervisor started */
     struct mw_str why;   /* what its FAILED or RECYCLE said, or "" */
 };
 

@@ -2,7 +2,7 @@
  * ctl.c: messages of the supervisor. Pure; supervisor, workers and httpd's children.
  *
  * Layout, all little-endian: u8 type, u8 zero, u16 group, u16 slot, u16 zero, u32 incarnation, str
- * text; in RECYCLE also str script, str app_group, str callable, u8
+ * text; in RECYCLE and SCRIPT also str script, str app_group, str callable, u8
  * explicit_group.
  */
 #include "ctl.h"
@@ -23,6 +23,11 @@ static int has_text(uint8_t type)
     return (type >= MW_CTL_READY && type <= MW_CTL_RECYCLE) || type == MW_CTL_LEAVING;
 }
 
+static int has_script(uint8_t type)
+{
+    return type == MW_CTL_RECYCLE || type == MW_CTL_SCRIPT;
+}
+
 static int has_nul(struct mw_str s)
 {
     return s.n && memchr(s.p, 0, s.n) != NULL;
@@ -38,7 +43,7 @@ static int is_valid(const struct mw_ctl *c)
 {
     if (c->type < MW_CTL_CONNECT || c->type > MW_CTL_LAST)
         return 0;
-    if (c->type != MW_CTL_RECYCLE &&
+    if (!has_script(c->type) &&
         (c->script.n || c->app_group.n || c->callable.n || c->explicit_group))
         return 0;
     return (c->text.n == 0 || has_text(c->type)) && c->explicit_group <= 1 && !has_nul(c->text) &&
@@ -61,7 +66,7 @@ int mw_ctl_encode(uint8_t out[MW_CTL_MAX], const struct mw_ctl *c)
     mw_buf_u16(&b, 0);
     mw_buf_u32(&b, c->incarnation);
     mw_buf_str(&b, c->text);
-    if (c->type == MW_CTL_RECYCLE) {
+    if (has_script(c->type)) {
         mw_buf_str(&b, c->script);
         mw_buf_str(&b, c->app_group);
         mw_buf_str(&b, c->callable);
@@ -91,7 +96,7 @@ int mw_ctl_decode(struct mw_ctl *out, const void *p, size_t n)
     zero |= mw_cur_u16(&c);
     out->incarnation = mw_cur_u32(&c);
     out->text = mw_cur_str(&c);
-    if (out->type == MW_CTL_RECYCLE) {
+    if (has_script(out->type)) {
         out->script = mw_cur_str(&c);
         out->app_group = mw_cur_str(&c);
         out->callable = mw_cur_str(&c);

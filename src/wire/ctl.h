@@ -40,9 +40,11 @@ enum mw_ctl_type {
     MW_CTL_REPORT = 7, /* supervisor -> worker, with an operator's pipe: write a report into it */
     MW_CTL_STACKS = 8, /* the same for the Python stacks */
     /* worker -> supervisor: I finish what runs and leave, put another in my place; text says why */
-    MW_CTL_LEAVING = 9
+    MW_CTL_LEAVING = 9,
+    /* worker -> supervisor: I have loaded this script; a successor must be able to, too */
+    MW_CTL_SCRIPT = 10
 };
-#define MW_CTL_LAST MW_CTL_LEAVING
+#define MW_CTL_LAST MW_CTL_SCRIPT
 
 struct mw_ctl {
     uint8_t type;
@@ -51,7 +53,7 @@ struct mw_ctl {
     uint32_t incarnation; /* of the worker that is meant; a stale one is refused */
     struct mw_str
         text; /* READY, FAILED, RECYCLE, LEAVING; borrows the message, as do those below */
-    /* RECYCLE only: a script that the successor must be able to import; "" is none. */
+    /* RECYCLE and SCRIPT only: a script that the successor must be able to import; "" is none. */
     struct mw_str script;
     struct mw_str app_group;
     struct mw_str callable; /* that it must have */

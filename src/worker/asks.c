@@ -18,33 +18,25 @@ static struct mw_str copy(char **to, struct mw_str s)
 }
 
 /* A script whose names are too long for a message is loaded by the successor on demand. */
-static int fits(const struct mw_req *req)
+static int fits(const struct mw_ctl *c)
 {
-    return req && req->script.n <= MW_CTL_SCRIPT_MAX && req->app_group.n <= MW_CTL_APP_GROUP_MAX &&
-           req->callable.n <= MW_CTL_CALLABLE_MAX;
+    return c->script.n <= MW_CTL_SCRIPT_MAX && c->app_group.n <= MW_CTL_APP_GROUP_MAX &&
+           c->callable.n <= MW_CTL_CALLABLE_MAX;
 }
 
-void mw_asks_put(struct mw_asks *a, const char *why, const char *reason,
-                 const struct mw_req *changed)
+static void put(struct mw_asks *a, const char *reason, const struct mw_ctl *c)
 {
-    struct mw_str text = {why, strnlen(why, MW_CTL_TEXT_MAX)};
-    struct mw_str script = {"", 0}, group = {"", 0}, callable = {"", 0};
+    struct mw_ask *k = malloc(sizeof *k + c->text.n + c->script.n + c->app_group.n + c->callable.n +
+                              4);
 
-    if (fits(changed)) {
-        script = changed->script;
-        group = changed->app_group;
-        callable = changed->callable;
-    }
-    struct mw_ask *k = malloc(sizeof *k + text.n + script.n + group.n + callable.n + 4);
     if (!k)
         return;
     char *to = k->text;
-    *k = (struct mw_ask){.reason = reason, .ctl = {.type = MW_CTL_RECYCLE}};
-    k->ctl.text = copy(&to, text);
-    k->ctl.script = copy(&to, script);
-    k->ctl.app_group = copy(&to, group);
-    k->ctl.callable = copy(&to, callable);
-    k->ctl.explicit_group = script.n && changed->flags & MW_REQ_GROUP_EXPLICIT;
+    *k = (struct mw_ask){.reason = reason, .ctl = *c};
+    k->ctl.text = copy(&to, c->text);
+    k->ctl.script = copy(&to, c->script);
+    k->ctl.app_group = copy(&to, c->app_group);
+    k->ctl.callable = copy(&to, c->callable);
     pthread_mutex_lock(&a->lock);
     if (a->last)
         a->last->next = k;
@@ -52,6 +44,30 @@ void mw_asks_put(struct mw_asks *a, const char *why, const char *reason,
         a->first = k;
     a->last = k;
     pthread_mutex_unlock(&a->lock);
+}
+
+void mw_asks_put(struct mw_asks *a, const char *why, const char *reason,
+                 const struct mw_req *changed)
+{
+    const struct mw_str none = {"", 0};
+    struct mw_ctl c = {.type = MW_CTL_RECYCLE,
+                       .text = {why, strnlen(why, MW_CTL_TEXT_MAX)},
+                       .script = changed ? changed->script : none,
+                       .app_group = changed ? changed->app_group : none,
+                       .callable = changed ? changed->callable : none,
+                       .explicit_group = changed && changed->flags & MW_REQ_GROUP_EXPLICIT};
+
+    if (!fits(&c)) {
+        c.script = c.app_group = c.callable = none;
+        c.explicit_group = 0;
+    }
+    put(a, reason, &c);
+}
+
+void mw_asks_put_script(struct mw_asks *a, const struct mw_ctl *c)
+{
+    if (fits(c))
+        put(a, NULL, c);
 }
 
 struct mw_ask *mw_asks_peek(struct mw_asks *a)

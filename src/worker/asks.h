@@ -1,6 +1,7 @@
 /*
- * asks.h: why this process wants to be replaced, on the way from a request thread to the main thread,
- * which talks to the supervisor. The process serves until another one is ready.
+ * asks.h: what the supervisor is to know, on the way from a request thread to the main thread, which talks to
+ * it: why this process wants to be replaced (it serves until another one is ready), which scripts it has
+ * loaded.
  */
 #ifndef MW_ASKS_H
 #define MW_ASKS_H
@@ -12,8 +13,8 @@
 
 struct mw_ask {
     struct mw_ask *next;
-    const char *reason; /* MW_PY_STOP_*; what the application is told in the end */
-    struct mw_ctl ctl;  /* a RECYCLE message; its strings are in `text` */
+    const char *reason; /* RECYCLE: MW_PY_STOP_*; what the application is told in the end */
+    struct mw_ctl ctl;  /* RECYCLE or SCRIPT; its strings are in `text` */
     char text[];
 };
 
@@ -28,6 +29,9 @@ struct mw_asks {
  * nothing is asked. */
 void mw_asks_put(struct mw_asks *a, const char *why, const char *reason,
                  const struct mw_req *changed);
+
+/* Any thread. A script has been loaded; c says which, as a SCRIPT message does. */
+void mw_asks_put_script(struct mw_asks *a, const struct mw_ctl *c);
 
 /* The main thread. The oldest, which stays; NULL: none. */
 struct mw_ask *mw_asks_peek(struct mw_asks *a);

@@ -277,6 +277,27 @@ static void python_line(void *ctx, int level, const char *line, size_t n)
     mw_log(level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
 }
 
+static void wake_main(void)
+{
+    unsigned char byte = WAKE;
+    (void)!write(signal_fd, &byte, 1);
+}
+
+/* Whoever takes this process's place must be able to do as much. */
+static void script_loaded(void *ctx, const struct mw_py_loaded *script)
+{
+    struct worker *w = ctx;
+    const struct mw_ctl c = {.type = MW_CTL_SCRIPT,
+                             .text = {"", 0},
+                             .script = script->path,
+                             .app_group = script->app_group,
+                             .callable = script->callable,
+                             .explicit_group = script->explicit_group != 0};
+
+    mw_asks_put_script(&w->asks, &c);
+    wake_main();
+}
+
 static int start_python(struct worker *w, char *why, size_t cap)
 {
     const struct mw_spec *spec = &w->spec;
@@ -297,7 +318,9 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                .mpm_threads = (unsigned)spec->mpm_threads,
                                .mpm_processes = (unsigned)spec->mpm_processes,
                                .opts = spec->py,
-                               .log = python_line};
+                               .log = python_line,
+                               .loaded = script_loaded,
+                               .loaded_ctx = w};
 
     if (mw_variables_other_encoding(spec))
         cfg.opts.utf8 = 0;
@@ -314,9 +337,10 @@ static int preload(struct worker *w, char *why, size_t cap)
 {
     for (uint32_t i = 0; i < w->spec.npreload; i++) {
         const struct mw_preload *p = &w->spec.preload[i];
-        if (w->runtime->preload(p->script, p->app_group, p->explicit_group, p->callable) == 0)
+        int rv = w->runtime->preload(p->script, p->app_group, p->explicit_group, p->callable);
+        if (rv == 0)
             continue;
-        if (p->must) {
+        if (p->must && rv != MW_ENOENT) { /* one that is gone is no reason to keep the old code */
             snprintf(why, cap, "'%s' cannot be imported, the log has the reason above",
                      p->script.p);
             return MW_ENOENT;
@@ -365,12 +389,6 @@ static int watch_signals(struct worker *w, char *why, size_t cap)
             return because(why, cap, "sigaction");
     }
     return 0;
-}
-
-static void wake_main(void)
-{
-    unsigned char byte = WAKE;
-    (void)!write(signal_fd, &byte, 1);
 }
 
 static void recycle(void *ctx, const char *why, const char *reason, const struct mw_req *changed)
@@ -541,7 +559,8 @@ static void tell_asks(struct worker *w)
     while ((k = mw_asks_peek(&w->asks))) {
         if (!w->drain_since && w->control >= 0 && send_ctl(w, &k->ctl) == MW_EAGAIN)
             return;
-        w->asked = k->reason;
+        if (k->reason)
+            w->asked = k->reason;
         mw_asks_drop(&w->asks);
     }
 }

@@ -1,10 +1,12 @@
 """mod_wsgi-ctl and its control socket over a real httpd."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import stat
+import threading
 
 import pytest
 
@@ -329,11 +331,223 @@ def test_ctl_22_without_groups_there_is_none(own_httpd):
     assert os.listdir(httpd.path("run")) == ["httpd.pid"]
 
 
+# -- reload, recycle
+
+
+def code_of(httpd):
+    return httpd.path("apps/code/wsgi.py")
+
+
+def write_code(httpd, text):
+    with open(code_of(httpd), "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def app_that_says(word):
+    return (f"def application(environ, start_response):\n    start_response('200 OK', [])\n"
+            f"    return [b'{word}']\n")
+
+
+def old_and_new(httpd, path="/code", n=20):
+    return {httpd.fetch(path).text for _ in range(n)}
+
+
+def test_ctl_40_reload_brings_new_code_and_loses_nothing(own_httpd):
+    httpd = own_httpd.make(**one_group("processes=3 threads=2", vhost="WSGIScriptReloading Off\n"))
+    write_code(httpd, app_that_says("old"))
+    httpd.start()
+    pids = {w["pid"] for w in serving(httpd, 3)}
+    with Load(httpd, n=4, path="/code", body=None) as load:
+        assert old_and_new(httpd) == {"old"}
+        write_code(httpd, app_that_says("new"))
+        assert "old" in old_and_new(httpd)
+        done = httpd.ctl("reload", "g")
+        assert done.returncode == 0 and "group g: 3 processes replaced" in done.stdout and done.stderr == ""
+        assert old_and_new(httpd) == {"new"}
+        load.more(20)
+    assert not load.failures
+    assert not pids & {w["pid"] for w in serving(httpd, 3)}
+    assert httpd.log.find("WSGI0780.*group 'g', in place of 3")
+
+
+def test_ctl_41_reload_of_code_that_cannot_be_imported(own_httpd):
+    """Whichever process had served it: none gets the new code, the old serves, the tool says why."""
+    httpd = own_httpd.make(**one_group("processes=2 threads=2", vhost="WSGIScriptReloading Off\n"))
+    httpd.log.allow("WSGI0109", "WSGI0740", traceback=True)
+    write_code(httpd, app_that_says("old"))
+    httpd.start()
+    pids = {w["pid"] for w in serving(httpd, 2)}
+    assert httpd.fetch("/code").text == "old"  # one of them has loaded it
+    write_code(httpd, "import nosuchmodule\n")
+    done = httpd.ctl("reload", "g")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "group g: not replaced, the old processes serve on" in done.stderr and code_of(httpd) in done.stderr
+    assert old_and_new(httpd) == {"old"}
+    assert {w["pid"] for w in workers_of(httpd) if w["pid"]} >= pids
+    assert any(code_of(httpd) in w["why"] for w in workers_of(httpd))
+    failed = httpd.ctl("--json", "reload", "g")
+    group, = json.loads(failed.stdout)["groups"]
+    assert failed.returncode == 1 and group["done"] is False and code_of(httpd) in group["problem"]
+    write_code(httpd, app_that_says("new"))
+    assert httpd.ctl("reload", "g").returncode == 0
+    assert old_and_new(httpd) == {"new"}
+    wait.until(lambda: not pids & set(httpd.workers()), 10, "end of the old processes")
+
+
+def test_ctl_42_a_script_that_is_gone_holds_nothing_up(own_httpd):
+    httpd = own_httpd(**one_group("processes=1"))
+    httpd.log.allow("WSGI0135")
+    assert httpd.fetch("/code").status == httpd.fetch("/hello").status == 200
+    os.unlink(code_of(httpd))
+    assert httpd.ctl("reload", "g").returncode == 0
+    assert httpd.fetch("/hello").status == 200 and httpd.fetch("/code").status == 404
+
+
+def test_ctl_43_reload_of_all_groups(own_httpd):
+    httpd = own_httpd(**one_group("processes=1", main="WSGIDaemonProcess other processes=2\n"))
+    before = {w["pid"] for name, n in (("g", 1), ("other", 2)) for w in serving(httpd, n, name)}
+    done = httpd.ctl("reload", "--all")
+    assert done.returncode == 0
+    said = [line.split(";")[0] for line in done.stdout.splitlines()]  # an old one may still be leaving
+    assert said == ["group g: 1 process replaced", "group other: 2 processes replaced"]
+    assert not before & {w["pid"] for name, n in (("g", 1), ("other", 2)) for w in serving(httpd, n, name)}
+
+
+def test_ctl_44_reload_does_not_wait_for_requests_of_the_old(own_httpd):
+    httpd = own_httpd(**one_group("processes=1 threads=3 graceful-timeout=60"))
+    with holding(httpd) as hold:
+        pid, = hold.take(1)
+        done = httpd.ctl("reload", "g")
+        assert done.returncode == 0 and "1 process replaced; 1 of them still finishes requests" in done.stdout
+        states = {w["pid"]: w["state"] for w in workers_of(httpd)}
+        assert states.pop(pid) == "draining" and list(states.values()) == ["ready"]
+        assert [len(w["requests"]) for w in workers_of(httpd) if w["pid"] == pid] == [1]
+        hold.notes.tell("out")
+        assert [r.text for r in hold.requests.join()] == [str(pid)]
+
+
+def test_ctl_45_recycle_one_process(own_httpd):
+    httpd = own_httpd(**one_group("processes=3"))
+    first, second, third = serving(httpd, 3)
+    assert httpd.ctl("recycle", f"g/{first['slot']}").stdout.startswith("group g: 1 process replaced")
+    kept = {w["pid"] for w in serving(httpd, 3)}
+    assert first["pid"] not in kept and {second["pid"], third["pid"]} < kept
+    assert httpd.ctl("recycle", str(second["pid"])).returncode == 0
+    kept = {w["pid"] for w in serving(httpd, 3)}
+    assert second["pid"] not in kept and third["pid"] in kept
+    done = httpd.ctl("recycle", str(second["pid"]))
+    assert done.returncode == 1 and f"'{second['pid']}'" in done.stderr
+
+
+def test_ctl_46_reload_of_a_group_that_cannot_start(own_httpd):
+    """It is started at once, not when its back-off is over."""
+    httpd = own_httpd.make(main="WSGIDaemonProcess g home=@tmp@/home\n", vhosts={"a": ""})
+    httpd.log.allow("WSGI0562")
+    os.mkdir(httpd.path("tmp/home"))
+    httpd.start()
+    serving(httpd, 1)
+    os.rmdir(httpd.path("tmp/home"))
+    os.kill(serving(httpd, 1)[0]["pid"], signal.SIGKILL)
+    httpd.log.allow("WSGI0563")
+    waiting = wait.until(lambda: [w for w in workers_of(httpd) if w["state"] == "waiting" and w["failures"] > 5], 20, "a back-off")
+    assert "home=" in waiting[0]["why"] and 0 < waiting[0]["due"] <= 60 and waiting[0]["pid"] == 0
+    done = httpd.ctl("reload", "g")
+    assert done.returncode == 1 and "a new process could not start: " in done.stderr and "home=" in done.stderr
+    assert "next start in" in httpd.ctl("ps").stdout
+    os.mkdir(httpd.path("tmp/home"))
+    assert httpd.ctl("reload", "g").returncode == 0
+    serving(httpd, 1)
+
+
+def test_ctl_47_not_done_in_time(own_httpd):
+    httpd = own_httpd.make(**one_group("processes=1"))
+    httpd.start()
+    serving(httpd, 1)
+    with open(httpd.path("apps/hello/wsgi.py"), encoding="utf-8") as f:
+        text = f.read()
+    assert httpd.fetch("/hello").status == 200
+    with open(httpd.path("apps/hello/wsgi.py"), "w", encoding="utf-8") as f:
+        f.write("import time\ntime.sleep(3)\n" + text)
+    done = httpd.ctl("--timeout", "1", "reload", "g")
+    assert done.returncode == 1 and "group g: not done in time; it goes on" in done.stderr
+    wait.until(lambda: [w["state"] for w in workers_of(httpd)] == ["ready"], 20, "the end of the replacement")
+
+
+# -- drain, resume
+
+
+def test_ctl_50_drain_finishes_requests_and_refuses_others(own_httpd):
+    httpd = own_httpd(**one_group("processes=2 threads=2 graceful-timeout=60"))
+    httpd.log.allow("WSGI0651")
+    with holding(httpd) as hold:
+        pid, = hold.take(1)
+        with background() as requests:
+            draining = threading.Thread(target=lambda: setattr(hold, "done", httpd.ctl("drain", "g")))
+            draining.start()
+            wait.until(lambda: group_of(httpd)["drained"], 10, "drained group")
+            rsp = httpd.fetch("/hello")
+            assert rsp.status == 503 and rsp.get("Retry-After")
+            assert not hasattr(hold, "done")
+            hold.notes.tell("out")
+            draining.join()
+            assert not requests.threads
+        assert hold.done.returncode == 0 and hold.done.stdout == "group g: drained\n"
+        assert [r.text for r in hold.requests.join()] == [str(pid)]
+    assert workers_of(httpd) == [] and not httpd.workers()
+    assert httpd.ctl("drain", "g").returncode == 0  # it is already
+    assert httpd.fetch("/hello").status == 503
+    refused = httpd.ctl("reload", "g")
+    assert refused.returncode == 1 and "the group is drained" in refused.stderr
+    assert httpd.ctl("resume", "g").stdout == "group g: resumed\n"
+    assert httpd.fetch("/hello").status == 200
+    serving(httpd, 2)
+    assert httpd.ctl("resume", "g").returncode == 0
+    serving(httpd, 2)
+    assert httpd.log.find("WSGI0784.*'g'") and httpd.log.find("WSGI0785.*'g'")
+
+
+def test_ctl_51_another_group_is_not_drained(own_httpd):
+    httpd = own_httpd(main="WSGIDaemonProcess a\nWSGIDaemonProcess b\n"
+                           "WSGIScriptAlias /a @apps@/hello/wsgi.py process-group=a\n"
+                           "WSGIScriptAlias /b @apps@/hello/wsgi.py process-group=b\n", vhosts={"v": ""})
+    httpd.log.allow("WSGI0651")
+    assert httpd.ctl("drain", "a").returncode == 0
+    assert [httpd.fetch(p).status for p in ("/a", "/b")] == [503, 200]
+    assert httpd.ctl("resume", "--all").returncode == 0
+    assert [httpd.fetch(p).status for p in ("/a", "/b")] == [200, 200]
+
+
+def test_ctl_52_a_drained_group_stops_with_httpd(own_httpd):
+    httpd = own_httpd(**one_group())
+    httpd.log.allow("WSGI0651")
+    assert httpd.ctl("drain", "g").returncode == 0
+    httpd.graceful()
+    assert httpd.fetch("/hello").status == 200  # a new generation begins anew
+    assert httpd.ctl("drain", "g").returncode == 0
+    httpd.stop()
+
+
+def test_ctl_53_drain_while_it_starts_and_while_it_rolls(own_httpd):
+    httpd = own_httpd(**one_group("processes=2"))
+    httpd.log.allow("WSGI0651")
+    for _ in range(3):
+        serving(httpd, 2)
+        rolling = threading.Thread(target=lambda: httpd.ctl("--timeout", "2", "reload", "g"))
+        rolling.start()
+        wait.until(lambda: any(w["state"] in ("rolling", "asked") for w in workers_of(httpd)) or
+                   not rolling.is_alive(), 10, "a replacement")
+        assert httpd.ctl("drain", "g").returncode == 0
+        assert workers_of(httpd) == [] and not httpd.workers()
+        rolling.join()
+        assert httpd.ctl("resume", "g").returncode == 0
+
+
 # -- usage
 
 
 @pytest.mark.parametrize("args", [(), ("nothing",), ("ps", "g"), ("--no", "ps"), ("--timeout", "0", "ps"),
-                                  ("--timeout", "x", "ps"), ("stack", "a", "b"), ("reload",)])
+                                  ("--timeout", "x", "ps"), ("stack", "a", "b"), ("reload",), ("reload", "g", "--all"),
+                                  ("drain",), ("resume",), ("recycle",)])
 def test_ctl_30_wrong_usage(site, args):
     done = site.ctl(*args)
     assert done.returncode == 2 and "mod_wsgi-ctl" in done.stderr and done.stdout == ""

@@ -89,15 +89,17 @@ struct row {
 static const struct row rows[] = {
     {MW_POL_IDLE, MW_EV_WANT, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_IDLE, MW_EV_STOP, MW_ACT_NONE, MW_POL_IDLE},
+    {MW_POL_IDLE, MW_EV_RETIRE, MW_ACT_NONE, MW_POL_IDLE},
     {MW_POL_IDLE, MW_EV_TICK, MW_ACT_NONE, MW_POL_IDLE},
     {MW_POL_IDLE, MW_EV_REPLACE, MW_ACT_NONE, MW_POL_IDLE},
-    {MW_POL_WAITING, MW_EV_REPLACE, MW_ACT_NONE, MW_POL_WAITING},
+    {MW_POL_WAITING, MW_EV_REPLACE, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_FOREIGN, MW_EV_REPLACE, MW_ACT_NONE, MW_POL_FOREIGN},
     {MW_POL_TERMED, MW_EV_LEAVING, MW_ACT_NONE, MW_POL_TERMED},
     {MW_POL_KILLED, MW_EV_REPLACE, MW_ACT_NONE, MW_POL_KILLED},
     {MW_POL_WAITING, MW_EV_TICK, MW_ACT_NONE, MW_POL_WAITING}, /* not yet */
     {MW_POL_WAITING, MW_EV_WANT, MW_ACT_NONE, MW_POL_WAITING},
     {MW_POL_WAITING, MW_EV_STOP, MW_ACT_NONE, MW_POL_IDLE},
+    {MW_POL_WAITING, MW_EV_RETIRE, MW_ACT_NONE, MW_POL_IDLE},
     {MW_POL_STARTING, MW_EV_READY, MW_ACT_ADMIT, MW_POL_READY},
     {MW_POL_STARTING, MW_EV_FAILED, MW_ACT_NONE, MW_POL_TERMED},
     {MW_POL_STARTING, MW_EV_RECYCLE, MW_ACT_REFUSE, MW_POL_STARTING},
@@ -105,6 +107,7 @@ static const struct row rows[] = {
     {MW_POL_STARTING, MW_EV_REPLACE, MW_ACT_NONE, MW_POL_STARTING},
     {MW_POL_STARTING, MW_EV_KILL, MW_ACT_KILL, MW_POL_KILLED},
     {MW_POL_STARTING, MW_EV_STOP, MW_ACT_TERM, MW_POL_TERMED},
+    {MW_POL_STARTING, MW_EV_RETIRE, MW_ACT_TERM, MW_POL_TERMED},
     {MW_POL_STARTING, MW_EV_EXITED, MW_ACT_NONE, MW_POL_WAITING},
     {MW_POL_STARTING, MW_EV_TICK, MW_ACT_NONE, MW_POL_STARTING},
     {MW_POL_READY, MW_EV_READY, MW_ACT_REFUSE, MW_POL_READY},
@@ -114,6 +117,7 @@ static const struct row rows[] = {
     {MW_POL_READY, MW_EV_LEAVING, MW_ACT_DRAIN, MW_POL_DRAINING},
     {MW_POL_READY, MW_EV_KILL, MW_ACT_KILL, MW_POL_KILLED},
     {MW_POL_READY, MW_EV_STOP, MW_ACT_TERM, MW_POL_DRAINING},
+    {MW_POL_READY, MW_EV_RETIRE, MW_ACT_DRAIN, MW_POL_DRAINING},
     {MW_POL_READY, MW_EV_EXITED, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_READY, MW_EV_TICK, MW_ACT_NONE, MW_POL_READY},
     {MW_POL_ASKED, MW_EV_READY, MW_ACT_REFUSE, MW_POL_ASKED},
@@ -123,6 +127,7 @@ static const struct row rows[] = {
     {MW_POL_ASKED, MW_EV_LEAVING, MW_ACT_DRAIN, MW_POL_DRAINING},
     {MW_POL_ASKED, MW_EV_KILL, MW_ACT_KILL, MW_POL_KILLED},
     {MW_POL_ASKED, MW_EV_STOP, MW_ACT_TERM, MW_POL_DRAINING},
+    {MW_POL_ASKED, MW_EV_RETIRE, MW_ACT_DRAIN, MW_POL_DRAINING},
     {MW_POL_ASKED, MW_EV_EXITED, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_ASKED, MW_EV_TICK, MW_ACT_NONE, MW_POL_ASKED},
     {MW_POL_DRAINING, MW_EV_READY, MW_ACT_REFUSE, MW_POL_DRAINING},
@@ -131,18 +136,22 @@ static const struct row rows[] = {
     {MW_POL_DRAINING, MW_EV_REPLACE, MW_ACT_NONE, MW_POL_DRAINING},
     {MW_POL_DRAINING, MW_EV_KILL, MW_ACT_KILL, MW_POL_KILLED},
     {MW_POL_DRAINING, MW_EV_STOP, MW_ACT_NONE, MW_POL_DRAINING},
+    {MW_POL_DRAINING, MW_EV_RETIRE, MW_ACT_NONE, MW_POL_DRAINING},
     {MW_POL_DRAINING, MW_EV_EXITED, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_TERMED, MW_EV_READY, MW_ACT_NONE, MW_POL_TERMED},
     {MW_POL_TERMED, MW_EV_FAILED, MW_ACT_NONE, MW_POL_TERMED},
     {MW_POL_TERMED, MW_EV_KILL, MW_ACT_KILL, MW_POL_KILLED},
     {MW_POL_TERMED, MW_EV_STOP, MW_ACT_NONE, MW_POL_TERMED},
+    {MW_POL_TERMED, MW_EV_RETIRE, MW_ACT_NONE, MW_POL_TERMED},
     {MW_POL_TERMED, MW_EV_EXITED, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_KILLED, MW_EV_KILL, MW_ACT_NONE, MW_POL_KILLED},
     {MW_POL_KILLED, MW_EV_STOP, MW_ACT_NONE, MW_POL_KILLED},
+    {MW_POL_KILLED, MW_EV_RETIRE, MW_ACT_NONE, MW_POL_KILLED},
     {MW_POL_KILLED, MW_EV_EXITED, MW_ACT_START, MW_POL_STARTING},
     {MW_POL_FOREIGN, MW_EV_WANT, MW_ACT_NONE, MW_POL_FOREIGN},
     {MW_POL_FOREIGN, MW_EV_EXITED, MW_ACT_NONE, MW_POL_IDLE},
     {MW_POL_FOREIGN, MW_EV_STOP, MW_ACT_NONE, MW_POL_FOREIGN},
+    {MW_POL_FOREIGN, MW_EV_RETIRE, MW_ACT_NONE, MW_POL_FOREIGN},
 };
 
 static void test_policy_01_every_state_answers_as_the_table_says(void **state)
@@ -169,6 +178,24 @@ static void test_policy_02_stopped_slots_stay_empty(void **state)
         assert_int_equal(feed(&p, MW_EV_EXITED, T0 + 1), MW_ACT_NONE);
         assert_int_equal(p.state, MW_POL_IDLE);
         assert_int_equal(feed(&p, MW_EV_TICK, T0 + YEAR), MW_ACT_NONE);
+    }
+}
+
+static void test_policy_04_retired_slots_finish_and_stay_empty_until_wanted(void **state)
+{
+    static const enum mw_policy_state from[] = {MW_POL_STARTING, MW_POL_READY,  MW_POL_ASKED,
+                                                MW_POL_DRAINING, MW_POL_TERMED, MW_POL_KILLED,
+                                                MW_POL_FOREIGN};
+    (void)state;
+    for (size_t i = 0; i < MW_ARRAY_LEN(from); i++) {
+        struct mw_policy p = in_state(from[i]);
+        (void)!feed(&p, MW_EV_RETIRE, T0);
+        if (p.state == MW_POL_DRAINING) /* the requests get as long as in a replacement */
+            assert_int_equal(p.due, T0 + 15000 + 5000 + MW_POLICY_SLACK_MS);
+        assert_int_equal(feed(&p, MW_EV_EXITED, T0 + 1), MW_ACT_NONE);
+        assert_int_equal(p.state, MW_POL_IDLE);
+        assert_int_equal(feed(&p, MW_EV_TICK, T0 + YEAR), MW_ACT_NONE);
+        assert_int_equal(feed(&p, MW_EV_WANT, T0 + YEAR), MW_ACT_START);
     }
 }
 
@@ -881,6 +908,7 @@ int main(void)
         cmocka_unit_test(test_policy_01_every_state_answers_as_the_table_says),
         cmocka_unit_test(test_policy_02_stopped_slots_stay_empty),
         cmocka_unit_test(test_policy_03_names),
+        cmocka_unit_test(test_policy_04_retired_slots_finish_and_stay_empty_until_wanted),
         cmocka_unit_test(test_policy_10_due_is_the_moment),
         cmocka_unit_test(test_policy_11_no_startup_timeout_means_no_limit),
         cmocka_unit_test(test_policy_12_endless_timeouts_do_not_overflow),

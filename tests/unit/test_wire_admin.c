@@ -124,7 +124,8 @@ static void test_admin_05_hostile_requests(void **state)
 static void test_admin_06_a_list_comes_back(void **state)
 {
     (void)state;
-    const struct mw_admin_list list = {.pid = 7, .age_ms = 8, .ngroups = 1};
+    const struct mw_admin_list list = {
+        .pid = 7, .age_ms = 8, .starts = 14, .ending = 1, .ngroups = 1};
     const struct mw_admin_group group = {.name = MW_STR("blog"),
                                          .processes = 2,
                                          .threads = 15,
@@ -140,7 +141,9 @@ static void test_admin_06_a_list_comes_back(void **state)
                                            .claimed = 2,
                                            .busy = 1,
                                            .fails = 5,
-                                           .failed = 6,
+                                           .phase = MW_ADMIN_SERVES,
+                                           .started = 12,
+                                           .failed = 13,
                                            .why = MW_STR("script changed")};
     struct mw_admin_list l;
     struct mw_admin_group g;
@@ -159,6 +162,8 @@ static void test_admin_06_a_list_comes_back(void **state)
     assert_int_equal(mw_cur_end(&c), 0);
     assert_int_equal(l.pid, 7);
     assert_int_equal(l.age_ms, 8);
+    assert_int_equal(l.starts, 14);
+    assert_int_equal(l.ending, 1);
     assert_int_equal(l.ngroups, 1);
     assert_str(g.name, "blog");
     assert_int_equal(g.processes, 2);
@@ -175,7 +180,9 @@ static void test_admin_06_a_list_comes_back(void **state)
     assert_int_equal(w.claimed, 2);
     assert_int_equal(w.busy, 1);
     assert_int_equal(w.fails, 5);
-    assert_int_equal(w.failed, 6);
+    assert_int_equal(w.phase, MW_ADMIN_SERVES);
+    assert_int_equal(w.started, 12);
+    assert_int_equal(w.failed, 13);
     assert_str(w.why, "script changed");
     mw_buf_fini(&b);
 }

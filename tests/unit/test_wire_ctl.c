@@ -19,9 +19,10 @@ static void test_ctl_01_every_type_comes_back(void **state)
                            .text = MW_STR("")},
                       back;
         uint8_t bytes[MW_CTL_MAX];
-        if (type >= MW_CTL_READY && type != MW_CTL_REPORT && type != MW_CTL_STACKS)
+        if (type >= MW_CTL_READY && type != MW_CTL_REPORT && type != MW_CTL_STACKS &&
+            type != MW_CTL_SCRIPT)
             c.text = MW_STR("drop privileges: no such user");
-        if (type == MW_CTL_RECYCLE) {
+        if (type == MW_CTL_RECYCLE || type == MW_CTL_SCRIPT) {
             c.script = MW_STR("/srv/app.wsgi");
             c.app_group = MW_STR("blog");
             c.callable = MW_STR("application");
@@ -39,7 +40,7 @@ static void test_ctl_01_every_type_comes_back(void **state)
         assert_int_equal(back.script.n, c.script.n);
         assert_int_equal(back.app_group.n, c.app_group.n);
         assert_int_equal(back.explicit_group, c.explicit_group);
-        if (type == MW_CTL_RECYCLE) {
+        if (type == MW_CTL_RECYCLE || type == MW_CTL_SCRIPT) {
             assert_string_equal(back.script.p, "/srv/app.wsgi");
             assert_string_equal(back.app_group.p, "blog");
             assert_string_equal(back.callable.p, "application");
