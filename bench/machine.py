@@ -22,7 +22,7 @@ def said(*command):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return (done.stdout or done.stderr).strip()
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def package(name):
@@ -44,6 +44,7 @@ def describe(facts):
         ("kernel", "%s %s" % (platform.system(), platform.release())),
         ("system", first_line("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)')),
         ("versions", ", ".join(filter(None, versions))),
+        ("source", said("git", "-C", os.path.dirname(__file__), "rev-parse", "--short", "HEAD")),
         ("load before", "%.2f" % os.getloadavg()[0]),
     ]
 
