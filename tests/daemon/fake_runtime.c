@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -140,6 +141,54 @@ static enum mw_end echo(struct mw_chan *c)
         return MW_END_FAILED;
     }
     return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+/* 100000 bytes, byte i being i mod 251, in a file without a name. */
+static int numbered_file(void)
+{
+    char bytes[100000];
+    int fd = memfd_create("numbered", MFD_CLOEXEC);
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i % 251);
+    if (fd >= 0 && write(fd, bytes, sizeof bytes) != (ssize_t)sizeof bytes)
+        mw_io_close(&fd);
+    return fd;
+}
+
+static enum mw_end file(struct mw_chan *c)
+{
+    int rv = head(c, 200);
+
+    if (rv == 0)
+        rv = mw_chan_file(c, numbered_file(), 1000, 90000, MW_DATA_MORE);
+    return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+static enum mw_end files_and_data(struct mw_chan *c)
+{
+    int rv = head(c, 200);
+
+    for (int i = 0; rv == 0 && i < 3; i++) {
+        rv = mw_chan_file(c, numbered_file(), i, 1, i == 1 ? 0 : MW_DATA_MORE);
+        if (rv == 0)
+            rv = mw_chan_data(c, "data", 4, i == 1 ? 0 : MW_DATA_MORE);
+    }
+    return rv ? MW_END_FAILED : MW_END_COMPLETE;
+}
+
+static enum mw_end count_fds(struct mw_chan *c)
+{
+    DIR *d = opendir("/proc/self/fd");
+    char s[32];
+    unsigned n = 0;
+
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    snprintf(s, sizeof s, "%u", n);
+    return text(c, s);
 }
 
 static enum mw_end one_byte(struct mw_chan *c)
@@ -527,6 +576,9 @@ static const struct {
     {"hello", hello},
     {"pid", pid},
     {"echo", echo},
+    {"file", file},
+    {"files-and-data", files_and_data},
+    {"count-fds", count_fds},
     {"one-byte", one_byte},
     {"in-pieces", in_pieces},
     {"stream", stream},
