@@ -335,3 +335,43 @@ def test_file_22_no_descriptor_is_left(get, connect, data, notes, site, variant)
     for _ in range(3):  # clients that leave in the middle
         begin(connect, notes, variant).close()
     wait.until(lambda: open_data(site) == 0, 20, "all descriptors closed")
+
+
+# -- a worker that is not what it should be
+
+@pytest.fixture(scope="module")
+def bad(httpd):
+    """One thread, so that the request is the only one in its process."""
+    alias = "WSGIScriptAlias /{0} @apps@/badfile/wsgi.py process-group={0} application-group=%{{GLOBAL}}\n"
+    return httpd(main="".join(f"WSGIDaemonProcess {name} processes=1 threads=1\n" for name in ("bad", "good", "many")),
+                 vhosts={"main": "".join(alias.format(name) for name in ("bad", "good", "many")) +
+                                 "WSGIScriptAlias /hello @apps@/hello/wsgi.py\n"})
+
+
+def test_file_23_frames_of_this_test(bad):
+    """Those that are right are understood."""
+    bad.log.allow("WSGI0")
+    rsp = bad.fetch("/good?way=good")
+    assert rsp.status == 200 and rsp.complete and rsp.body == b"f" * 100
+    rsp = bad.fetch("/many?way=many")
+    assert rsp.status == 200 and rsp.complete and rsp.body == b"f" * 30000
+
+
+def child_fds(httpd):
+    """Descriptors of httpd's children, but connections."""
+    return sum(not target.startswith(("socket:", "anon_inode:")) for pid, p in httpd.processes().items()
+               if not p.is_worker for target in procs.fds(pid).values())
+
+
+@pytest.mark.parametrize("way", ["before-head", "after-end", "without", "two", "one-for-two", "unclaimed", "pipe",
+                                 "socket", "device", "directory", "write-only", "path-only", "short", "beyond",
+                                 "negative-offset", "negative-length", "no-length", "overflow", "flood"])
+def test_file_24_hostile_worker(bad, way):
+    bad.log.allow("WSGI0")
+    assert bad.fetch("/hello").status == 200
+    before = child_fds(bad)
+    rsp = bad.fetch(f"/bad?way={way}")
+    assert rsp is None or rsp.status == 502 or not rsp.complete, rsp
+    assert bad.fetch("/hello").status == 200
+    wait.until(lambda: child_fds(bad) <= before, 10, "descriptors closed")
+    bad.log.wait("WSGI014[68]: .*worker 0 of group 'bad'")
