@@ -445,6 +445,18 @@ static int refuse_down(struct remote *rm)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* The board is closed: by an operator, or because the generation ends. No fault of anybody. */
+static int refuse_closed(struct remote *rm)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, rm->ch->r,
+                  "WSGI0786: group '%s' takes no request: it is drained until mod_wsgi-ctl "
+                  "resume, or httpd stops; 503",
+                  group_name(rm));
+    apr_table_setn(rm->ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
+    mw_chan_end(&rm->ch->chan, MW_END_FAILED);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
 /* No worker could be had. */
 static int refuse(struct remote *rm, int rv, int64_t waited_ms)
 {
@@ -452,6 +464,8 @@ static int refuse(struct remote *rm, int rv, int64_t waited_ms)
 
     if (rv == MW_EDOWN)
         return refuse_down(rm);
+    if (rv == MW_ECLOSED && !mw_endpoint_stopped(rm->e))
+        return refuse_closed(rm);
     ap_log_rerror(APLOG_MARK, mw_endpoint_stopped(rm->e) ? APLOG_INFO : APLOG_ERR, 0, r,
                   "%s: no thread of group '%s' for this request after %" APR_INT64_T_FMT
                   " ms: %s; 503 (see threads=, processes=, queue-timeout= of WSGIDaemonProcess)",

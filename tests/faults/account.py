@@ -16,7 +16,7 @@ import re
 import load
 
 # What an operator's fault excuses while it lasts: status -> the id of the line that must be in the log.
-LIMITS = {503: ("WSGI0651", "WSGI0124", "WSGI0084")}
+LIMITS = {503: ("WSGI0651", "WSGI0786", "WSGI0124", "WSGI0084")}
 DEADLY = ("SIGKILL", "SIGSEGV")
 BY_LOG = (("WSGI0146", 502, DEADLY, "in a killed worker"),
           ("WSGI0145", 504, ("SIGSTOP",), "in a stopped worker, timed out"))

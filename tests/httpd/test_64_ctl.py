@@ -478,7 +478,6 @@ def test_ctl_47_not_done_in_time(own_httpd):
 
 def test_ctl_50_drain_finishes_requests_and_refuses_others(own_httpd):
     httpd = own_httpd(**one_group("processes=2 threads=2 graceful-timeout=60"))
-    httpd.log.allow("WSGI0651")
     with holding(httpd) as hold:
         pid, = hold.take(1)
         with background() as requests:
@@ -487,6 +486,7 @@ def test_ctl_50_drain_finishes_requests_and_refuses_others(own_httpd):
             wait.until(lambda: group_of(httpd)["drained"], 10, "drained group")
             rsp = httpd.fetch("/hello")
             assert rsp.status == 503 and rsp.get("Retry-After")
+            assert {line.level for line in httpd.log.find("WSGI0786.*'g'")} == {"info"}
             assert not hasattr(hold, "done")
             hold.notes.tell("out")
             draining.join()
@@ -510,7 +510,6 @@ def test_ctl_51_another_group_is_not_drained(own_httpd):
     httpd = own_httpd(main="WSGIDaemonProcess a\nWSGIDaemonProcess b\n"
                            "WSGIScriptAlias /a @apps@/hello/wsgi.py process-group=a\n"
                            "WSGIScriptAlias /b @apps@/hello/wsgi.py process-group=b\n", vhosts={"v": ""})
-    httpd.log.allow("WSGI0651")
     assert httpd.ctl("drain", "a").returncode == 0
     assert [httpd.fetch(p).status for p in ("/a", "/b")] == [503, 200]
     assert httpd.ctl("resume", "--all").returncode == 0
@@ -519,7 +518,6 @@ def test_ctl_51_another_group_is_not_drained(own_httpd):
 
 def test_ctl_52_a_drained_group_stops_with_httpd(own_httpd):
     httpd = own_httpd(**one_group())
-    httpd.log.allow("WSGI0651")
     assert httpd.ctl("drain", "g").returncode == 0
     httpd.graceful()
     assert httpd.fetch("/hello").status == 200  # a new generation begins anew
@@ -529,7 +527,6 @@ def test_ctl_52_a_drained_group_stops_with_httpd(own_httpd):
 
 def test_ctl_53_drain_while_it_starts_and_while_it_rolls(own_httpd):
     httpd = own_httpd(**one_group("processes=2"))
-    httpd.log.allow("WSGI0651")
     for _ in range(3):
         serving(httpd, 2)
         rolling = threading.Thread(target=lambda: httpd.ctl("--timeout", "2", "reload", "g"))
