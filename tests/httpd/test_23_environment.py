@@ -166,7 +166,7 @@ def test_environment_06_a_wrong_file_keeps_its_group_from_starting(own_httpd, ca
     if text is not None:
         write(httpd.path("x.env"), text, 0o644)
     httpd.start()
-    httpd.log.allow("WSGI05", "WSGI0651", "WSGI0084")
+    httpd.log.allow("WSGI05", "WSGI0651", "WSGI0084", "WSGI0743")
     line = httpd.log.wait("env-file=")
     assert re.search(message, line.text) and "set the environment" in line.text
     assert httpd.fetch("/", method="POST", body=b"").status == 503
