@@ -395,7 +395,7 @@ void mw_fleet_stopped(const struct mw_fleet *f, const struct mw_child *ch, int s
 {
     if (WIFSTOPPED(status))
         mw_log(
-            MW_LOG_WARNING, "WSGI0744",
+            MW_LOG_NOTICE, "WSGI0744",
             "worker %u of group '%s' (pid %ld) was stopped by %s; its requests wait until it goes on "
             "or the timeouts end them",
             ch->slot, name_of(f, ch), (long)ch->pid, mw_status_signal(WSTOPSIG(status)));

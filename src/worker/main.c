@@ -338,9 +338,9 @@ static int preload(struct worker *w, char *why, size_t cap)
     for (uint32_t i = 0; i < w->spec.npreload; i++) {
         const struct mw_preload *p = &w->spec.preload[i];
         int rv = w->runtime->preload(p->script, p->app_group, p->explicit_group, p->callable);
-        if (rv == 0)
-            continue;
-        if (p->must && rv != MW_ENOENT) { /* one that is gone is no reason to keep the old code */
+        if (rv == 0 || (p->must && rv == MW_ENOENT))
+            continue; /* one that is gone is no reason to keep the old code */
+        if (p->must) {
             snprintf(why, cap, "'%s' cannot be imported, the log has the reason above",
                      p->script.p);
             return MW_ENOENT;
