@@ -54,7 +54,7 @@ def admin_list(workers=1):
 
 
 def admin_report(requests=1, method="GET"):
-    request_ = struct.pack("<IQQ", 4712, 140494342870720, 13) + b"".join(
+    request_ = struct.pack("<IQQB", 4712, 140494342870720, 13, 0) + b"".join(
         map(text, (method, "localhost", "/blog/?page=2", "127.0.0.1", "/srv/blog.wsgi")))
     return b"MWRP" + struct.pack("<IIIQQI", 1, 4711, 9, 1 << 25, 100, requests) + request_ * requests
 

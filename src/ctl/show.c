@@ -77,9 +77,10 @@ static void show_request(FILE *to, const struct mw_admin_request *r)
 {
     char method[SHOWN_MAX], host[SHOWN_MAX], url[SHOWN_MAX], client[SHOWN_MAX], age[32];
 
-    fprintf(to, "      %8s  %s %s%s%s  from %s  thread %lu\n", span(age, r->age_ms),
+    fprintf(to, "      %8s  %s %s%s%s  from %s  thread %lu%s\n", span(age, r->age_ms),
             plain(method, r->method), r->host.n ? "http://" : "", plain(host, r->host),
-            plain(url, r->url), plain(client, r->client), (unsigned long)r->thread);
+            plain(url, r->url), plain(client, r->client), (unsigned long)r->thread,
+            r->lost ? ", its time is over" : "");
 }
 
 static void show_worker(FILE *to, const struct mw_client_worker *w)
@@ -202,6 +203,7 @@ static void json_request(struct mw_json *j, const struct mw_admin_request *r)
 {
     mw_json_open(j, NULL, '{');
     mw_json_seconds(j, "age", r->age_ms);
+    mw_json_flag(j, "lost", r->lost);
     mw_json_string(j, "method", r->method);
     mw_json_string(j, "host", r->host);
     mw_json_string(j, "url", r->url);

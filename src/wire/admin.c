@@ -228,6 +228,7 @@ void mw_admin_put_request(struct mw_buf *b, const struct mw_admin_request *r)
     mw_buf_u32(b, r->thread);
     mw_buf_u64(b, r->ident);
     mw_buf_u64(b, r->age_ms);
+    mw_buf_u8(b, r->lost);
     put_cut(b, r->method);
     put_cut(b, r->host);
     put_cut(b, r->url);
@@ -249,6 +250,7 @@ void mw_admin_get_request(struct mw_cur *c, struct mw_admin_request *out)
     out->thread = mw_cur_u32(c);
     out->ident = mw_cur_u64(c);
     out->age_ms = mw_cur_u64(c);
+    out->lost = mw_cur_u8(c);
     out->method = get_cut(c);
     out->host = get_cut(c);
     out->url = get_cut(c);

@@ -114,6 +114,7 @@ struct mw_admin_request {
     uint32_t thread; /* as the system numbers it */
     uint64_t ident;  /* as Python does */
     uint64_t age_ms; /* since it came to the worker */
+    uint8_t lost;    /* its time was over, its client has an answer, and it still runs */
     struct mw_str method;
     struct mw_str host;
     struct mw_str url;

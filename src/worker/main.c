@@ -32,6 +32,7 @@
 #include "report.h"
 #include "sandbox.h"
 #include "spec.h"
+#include "startup.h"
 #include "stderr_log.h"
 #include "variables.h"
 
@@ -333,7 +334,7 @@ static int start_python(struct worker *w, char *why, size_t cap)
 
 /* A script that fails is logged by the runtime, and again at each request for it; the others serve. But
  * not where this process is to replace one that has it: that one serves better. */
-static int preload(struct worker *w, char *why, size_t cap)
+static int import_scripts(struct worker *w, char *why, size_t cap)
 {
     for (uint32_t i = 0; i < w->spec.npreload; i++) {
         const struct mw_preload *p = &w->spec.preload[i];
@@ -348,6 +349,20 @@ static int preload(struct worker *w, char *why, size_t cap)
         w->missing++;
     }
     return 0;
+}
+
+static int preload(struct worker *w, char *why, size_t cap)
+{
+    struct mw_startup meanwhile;
+
+    w->report = (struct mw_report){
+        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
+    int listens = mw_startup_begin(&meanwhile, w->control, &w->report) == 0;
+    int rv = import_scripts(w, why, cap);
+
+    if (listens)
+        mw_startup_end(&meanwhile);
+    return rv;
 }
 
 static void on_signal(int sig)
@@ -448,8 +463,6 @@ static int start_threads(struct worker *w, char *why, size_t cap)
                                  .recycle = recycle,
                                  .ctx = w};
 
-    w->report = (struct mw_report){
-        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
     if (mw_pool_start(&w->pool, &cfg))
         return because(why, cap, "pthread_create");
     return 0;

@@ -55,6 +55,7 @@ static void put_request(void *ctx, const struct mw_running_entry *e)
     struct mw_admin_request out = {.thread = (uint32_t)e->tid,
                                    .ident = (uint64_t)e->ident,
                                    .age_ms = mw_clock_ms() - e->since_ms,
+                                   .lost = e->lost != 0,
                                    .script = e->req->script};
     struct mw_cur it = e->req->pairs;
     struct mw_str key, value;

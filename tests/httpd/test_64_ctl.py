@@ -164,6 +164,27 @@ def test_ctl_08_stack_of_a_process_whose_gil_is_kept(own_httpd):
     assert workers_of(httpd)[0]["pid"] == worker["pid"]
 
 
+def test_ctl_09_stack_of_a_process_that_hangs_in_its_start(own_httpd):
+    httpd = own_httpd.make(main="WSGIDaemonProcess g shutdown-timeout=1\n"
+                                "WSGIImportScript @apps@/hello/wsgi.py process-group=g application-group=%{GLOBAL}\n",
+                           vhosts={"a": ""})
+    script = httpd.path("apps/hello/wsgi.py")
+    with open(script, encoding="utf-8") as f:
+        text = f.read()
+    with open(script, "w", encoding="utf-8") as f:
+        f.write("import os, time\nwhile not os.path.exists('" + httpd.path("tmp/go") + "'):\n    time.sleep(.01)\n" + text)
+    httpd.start()
+    worker, = wait.until(lambda: [w for w in workers_of(httpd) if w["problem"] is None], 10, "an answer")
+    assert worker["state"] == "starting" and worker["served"] == 0 and worker["requests"] == []
+    done = wait.until(lambda: f'File "{script}", line 3 in <module>' in (d := httpd.ctl("stack", "g")).stdout and d, 10,
+                      "the stack")
+    assert done.returncode == 0 and "starting" in done.stdout
+    with open(httpd.path("tmp/go"), "w", encoding="ascii"):
+        pass
+    serving(httpd, 1)
+    assert httpd.ctl("stack", "g").returncode == 0
+
+
 # -- the socket
 
 

@@ -205,6 +205,7 @@ static void test_admin_07_a_report_comes_back_with_its_strings_cut(void **state)
         const struct mw_admin_request in = {.thread = 11,
                                             .ident = 12,
                                             .age_ms = 13,
+                                            .lost = 1,
                                             .method = MW_STR("GET"),
                                             .host = MW_STR("h"),
                                             .url = {url, n},
@@ -224,6 +225,7 @@ static void test_admin_07_a_report_comes_back_with_its_strings_cut(void **state)
         assert_int_equal(q.thread, 11);
         assert_int_equal(q.ident, 12);
         assert_int_equal(q.age_ms, 13);
+        assert_int_equal(q.lost, 1);
         assert_str(q.method, "GET");
         assert_str(q.host, "h");
         assert_int_equal(q.url.n, n < MW_ADMIN_FIELD_MAX ? n : MW_ADMIN_FIELD_MAX);
@@ -250,7 +252,7 @@ static void test_admin_08_a_hostile_report(void **state)
     memset(url, 'u', sizeof url);
     mw_buf_init(&b, MW_ADMIN_REPORT_MAX);
     mw_admin_put_report(&b, &report);
-    mw_buf_bytes(&b, (uint8_t[20]){0}, 20);
+    mw_buf_bytes(&b, (uint8_t[21]){0}, 21);
     for (int i = 0; i < 5; i++) /* one of them is longer than any worker of ours sends */
         mw_buf_str(&b, i == 2 ? (struct mw_str){url, sizeof url} : in.method);
     mw_cur_init(&c, mw_buf_data(&b), mw_buf_size(&b));
