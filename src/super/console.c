@@ -209,11 +209,12 @@ static void replace(struct mw_console *c, const struct mw_admin_ask *ask, int gr
                     struct reply *r)
 {
     const struct mw_children *cs = &c->fleet->cs;
+    uint64_t before = c->fleet->starts;
     unsigned n = 0;
 
     for (size_t i = cs->first[group]; i < cs->first[group + 1]; i++) {
-        if (!is_meant(&cs->v[i], ask))
-            continue;
+        if (cs->v[i].started > before || !is_meant(&cs->v[i], ask))
+            continue; /* or it is what takes another one's place already */
         mw_fleet_replace(c->fleet, &cs->v[i], "an operator asked for it");
         n++;
     }
