@@ -272,6 +272,7 @@ uint32_t mw_board_starting(struct mw_board *b, unsigned slot, pid_t pid)
     mw_shm_set64(&s->word, mw_slot_word(incarnation, MW_SLOT_STARTING));
     void_claims(b, s, incarnation);
     mw_shm_set32(&s->busy, 0);
+    mw_shm_set32(&s->served, 0);
     mw_shm_set32(&s->pid, (uint32_t)pid);
     mw_shm_set64(&b->gate->down_until, 0);
     mw_shm_set32(&b->gate->closed, 0);
@@ -346,7 +347,11 @@ void mw_board_busy(struct mw_board *b, unsigned slot, int delta)
     if (slot >= b->size.slots) {
         return;
     }
-    uint32_t before = mw_shm_add32(&mw_shm_slot(b, slot)->busy, (uint32_t)delta);
+    struct mw_shm_slot *s = mw_shm_slot(b, slot);
+    if (delta < 0 && !mw_shm_get32(&s->served)) {
+        mw_shm_set32(&s->served, 1);
+    }
+    uint32_t before = mw_shm_add32(&s->busy, (uint32_t)delta);
     if (delta < 0 && before >= b->size.threads) {
         mw_queue_nudge(b);
     }
@@ -365,6 +370,7 @@ int mw_board_slot(const struct mw_board *b, unsigned slot, struct mw_slot_info *
     out->incarnation = mw_slot_incarnation(word);
     out->pid = (pid_t)mw_shm_get32(&s->pid);
     out->busy = mw_shm_busy(s);
+    out->served = mw_shm_get32(&s->served) != 0;
     out->claimed = 0;
     for (uint32_t t = 0; t < b->size.threads; t++) {
         uint32_t owner = mw_shm_get32(&s->owner[t]);

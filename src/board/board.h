@@ -117,6 +117,7 @@ struct mw_slot_info {
     uint32_t incarnation;
     unsigned claimed; /* threads that are owned now */
     unsigned busy;
+    int served; /* it has finished a request */
 };
 /* MW_EINVAL: no such slot. */
 MW_MUST_CHECK int mw_board_slot(const struct mw_board *b, unsigned slot, struct mw_slot_info *out);

@@ -54,8 +54,9 @@ struct mw_shm_gate {
 
 struct mw_shm_slot {
     _Atomic uint64_t word;
-    _Atomic uint32_t busy; /* threads at work, by the worker itself */
-    _Atomic uint32_t pid;  /* for display only: a worker can write anything here */
+    _Atomic uint32_t busy;   /* threads at work, by the worker itself */
+    _Atomic uint32_t pid;    /* for display only: a worker can write anything here */
+    _Atomic uint32_t served; /* has it finished a request? */
     _Atomic uint32_t owner[];
 };
 

@@ -341,7 +341,10 @@ static const char *say_next(const struct mw_child *ch, char *out, size_t cap)
     if (ch->pol->state != MW_POL_WAITING)
         return "no other is started";
     uint64_t ms = ch->pol->due > now ? ch->pol->due - now : 0;
-    snprintf(out, cap, "next start in %llu s", (unsigned long long)((ms + 500) / 1000));
+    if (ms < 1000)
+        snprintf(out, cap, "next start in %llu ms", (unsigned long long)ms);
+    else
+        snprintf(out, cap, "next start in %llu s", (unsigned long long)((ms + 500) / 1000));
     return out;
 }
 
@@ -353,7 +356,7 @@ static void log_exit(const struct mw_fleet *f, const struct mw_child *ch,
     char how[64], next[32];
 
     mw_status_text(how, sizeof how, status);
-    if (before->ready_at ? left && !before->blamed
+    if (before->ready_at ? left && !before->blamed && !before->lost
                          : f->ending || mw_fleet_is_drained(f, ch->group)) {
         mw_log(MW_LOG_INFO, "WSGI0570", "worker %u of group '%s' (pid %ld) %s, as it was told to",
                ch->slot, name_of(f, ch), (long)pid, how);
@@ -409,10 +412,13 @@ void mw_fleet_exited(struct mw_fleet *f, struct mw_child *ch, int status)
     struct mw_policy before = *ch->pol;
     struct mw_policy_limits lim = limits_of(f, ch);
     struct mw_child *elder = elder_of(f, ch);
+    struct mw_slot_info info;
     pid_t pid = ch->pid;
     char how[64];
 
     hang_up(ch);
+    if (mw_board_slot(board_of(f, ch), ch->slot, &info) == 0 && info.served)
+        (void)!mw_policy_step(ch->pol, &lim, MW_EV_SERVED, mw_clock_ms());
     mw_board_empty(board_of(f, ch), ch->slot);
     ch->pid = 0;
     mw_handover_drop(ch);
@@ -468,7 +474,7 @@ void mw_fleet_hung_up(struct mw_fleet *f, struct mw_child *ch)
      * must not last. The kill does not change the status of a process that is ending. */
     hang_up(ch);
     if (ch->pol->state == MW_POL_STARTING || mw_policy_serves(ch->pol))
-        mw_fleet_step(f, ch, MW_EV_KILL);
+        mw_fleet_step(f, ch, MW_EV_LOST);
 }
 
 /* -- beginning and end -- */

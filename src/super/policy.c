@@ -67,6 +67,8 @@ static enum mw_policy_act start(struct mw_policy *p, const struct mw_policy_limi
 {
     p->ready_at = 0;
     p->blamed = 0;
+    p->lost = 0;
+    p->served = 0;
     p->trial = 0;
     p->again = 0;
     p->tries = 0;
@@ -140,6 +142,14 @@ static enum mw_policy_act ask_again(struct mw_policy *p, const struct mw_policy_
     p->news_at = now;
     p->tries = 0;
     p->due = earliest_try(p, now);
+    return MW_ACT_NONE;
+}
+
+static enum mw_policy_act served(struct mw_policy *p, const struct mw_policy_limits *lim,
+                                 uint64_t now)
+{
+    (void)lim, (void)now;
+    p->served = 1;
     return MW_ACT_NONE;
 }
 
@@ -224,6 +234,13 @@ static enum mw_policy_act kill_it(struct mw_policy *p, const struct mw_policy_li
     return MW_ACT_KILL;
 }
 
+static enum mw_policy_act lose(struct mw_policy *p, const struct mw_policy_limits *lim,
+                               uint64_t now)
+{
+    p->lost = 1;
+    return kill_it(p, lim, now);
+}
+
 static enum mw_policy_act blame(struct mw_policy *p, const struct mw_policy_limits *lim,
                                 uint64_t now)
 {
@@ -263,18 +280,19 @@ static enum mw_policy_act retire(struct mw_policy *p, const struct mw_policy_lim
     return leave(p, lim, now);
 }
 
-/* In seconds 1, 2, 4 and so on, after `n` failures before this one. */
-static uint64_t doubled(unsigned n)
+/* `first` milliseconds, then twice, four times as many and so on, after `n` failures before this one. */
+static uint64_t doubled(uint64_t first, unsigned n)
 {
-    uint64_t ms = n < 16 ? (uint64_t)MW_POLICY_BACKOFF_MS << n : MW_POLICY_BACKOFF_MAX_MS;
+    uint64_t ms = n < 16 ? first << n : MW_POLICY_BACKOFF_MAX_MS;
 
     return ms < MW_POLICY_BACKOFF_MAX_MS ? ms : MW_POLICY_BACKOFF_MAX_MS;
 }
 
 /* How long to wait after the death of a worker, and one more on the count. */
-static uint64_t backoff(struct mw_policy *p)
+static uint64_t backoff(struct mw_policy *p, uint64_t first)
 {
-    uint64_t ms = p->fails < MW_POLICY_FREE_DEATHS ? 0 : doubled(p->fails - MW_POLICY_FREE_DEATHS);
+    unsigned free = MW_POLICY_FREE_DEATHS;
+    uint64_t ms = p->fails < free ? 0 : doubled(first, p->fails - free);
 
     if (p->fails < FAILS_MAX)
         p->fails++;
@@ -284,20 +302,20 @@ static uint64_t backoff(struct mw_policy *p)
 /* What this death says about how soon the next may start. */
 static uint64_t wait_after(struct mw_policy *p, uint64_t now)
 {
-    int told_to = !mw_policy_serves(p) && p->ready_at && !p->blamed;
+    int told_to = !mw_policy_serves(p) && p->ready_at && !p->blamed && !p->lost;
 
     if (!p->ready_at) {
         if (p->trial)
             return 0; /* it had to prove more than one that is started with nothing to lose */
         if (p->fails < MW_POLICY_FREE_DEATHS)
             p->fails = MW_POLICY_FREE_DEATHS;
-        return backoff(p);
+        return backoff(p, MW_POLICY_BACKOFF_MS);
     }
-    if (now - p->ready_at >= MW_POLICY_SERVED_MS) {
+    if ((p->served && !p->blamed) || now - p->ready_at >= MW_POLICY_SERVED_MS) {
         p->fails = 0;
         return 0;
     }
-    return told_to ? 0 : backoff(p);
+    return told_to ? 0 : backoff(p, MW_POLICY_QUICK_MS);
 }
 
 static enum mw_policy_act exited(struct mw_policy *p, const struct mw_policy_limits *lim,
@@ -328,11 +346,13 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RETIRE] = stop_empty,
         [MW_EV_WANT] = want,          [MW_EV_TICK] = nothing,
         [MW_EV_REPLACE] = nothing,    [MW_EV_STOP] = stop_empty,
+        [MW_EV_SERVED] = nothing,     [MW_EV_LOST] = nothing,
     },
     [MW_POL_WAITING] = {
         [MW_EV_RETIRE] = stop_empty,
         [MW_EV_WANT] = nothing,       [MW_EV_TICK] = start,
         [MW_EV_REPLACE] = start,      [MW_EV_STOP] = stop_empty,
+        [MW_EV_SERVED] = nothing,     [MW_EV_LOST] = nothing,
     },
     [MW_POL_STARTING] = {
         [MW_EV_RETIRE] = stop_starting,
@@ -341,6 +361,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = refuse,     [MW_EV_LEAVING] = refuse,
         [MW_EV_REPLACE] = remember,   [MW_EV_KILL] = blame,
         [MW_EV_STOP] = stop_starting, [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = lose,
     },
     [MW_POL_READY] = {
         [MW_EV_RETIRE] = retire,
@@ -349,6 +370,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = ask,        [MW_EV_LEAVING] = leave,
         [MW_EV_REPLACE] = ask,        [MW_EV_KILL] = blame,
         [MW_EV_STOP] = stop_ready,    [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = lose,
     },
     [MW_POL_ASKED] = {
         [MW_EV_RETIRE] = retire,
@@ -357,6 +379,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = ask_again,  [MW_EV_LEAVING] = leave,
         [MW_EV_REPLACE] = ask_again,  [MW_EV_KILL] = blame,
         [MW_EV_STOP] = stop_ready,    [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = lose,
     },
     [MW_POL_ROLLING] = {
         [MW_EV_RETIRE] = retire,
@@ -365,6 +388,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = remember,   [MW_EV_LEAVING] = leave,
         [MW_EV_REPLACE] = remember,   [MW_EV_KILL] = blame,
         [MW_EV_STOP] = stop_ready,    [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = lose,
     },
     [MW_POL_DRAINING] = {
         [MW_EV_RETIRE] = stop_leaving,
@@ -373,6 +397,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = nothing,    [MW_EV_LEAVING] = nothing,
         [MW_EV_REPLACE] = nothing,    [MW_EV_KILL] = blame,
         [MW_EV_STOP] = stop_draining, [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = nothing,
     },
     [MW_POL_TERMED] = {
         [MW_EV_RETIRE] = stop_leaving,
@@ -381,6 +406,7 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = nothing,    [MW_EV_LEAVING] = nothing,
         [MW_EV_REPLACE] = nothing,    [MW_EV_KILL] = blame,
         [MW_EV_STOP] = stop_leaving,  [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = nothing,
     },
     [MW_POL_KILLED] = {
         [MW_EV_RETIRE] = stop_leaving,
@@ -389,12 +415,14 @@ static step_fn *const table[MW_POL_STATES][MW_POL_EVENTS] = {
         [MW_EV_RECYCLE] = nothing,    [MW_EV_LEAVING] = nothing,
         [MW_EV_REPLACE] = nothing,    [MW_EV_KILL] = nothing,
         [MW_EV_STOP] = stop_leaving,  [MW_EV_EXITED] = exited,
+        [MW_EV_SERVED] = served,      [MW_EV_LOST] = nothing,
     },
     [MW_POL_FOREIGN] = {
         [MW_EV_RETIRE] = stop_leaving,
         [MW_EV_WANT] = want_later,    [MW_EV_TICK] = freed,
         [MW_EV_REPLACE] = nothing,    [MW_EV_STOP] = stop_leaving,
         [MW_EV_EXITED] = freed,
+        [MW_EV_SERVED] = nothing,     [MW_EV_LOST] = nothing,
     },
 };
 /* clang-format on */
@@ -445,7 +473,7 @@ static enum mw_policy_act keep(struct mw_policy *old, struct mw_policy *heir, ui
         old->news_at = now;
         enter(old, MW_POL_ASKED, earliest_try(old, now));
     } else {
-        enter(old, MW_POL_ASKED, later(now, doubled(old->tries)));
+        enter(old, MW_POL_ASKED, later(now, doubled(MW_POLICY_BACKOFF_MS, old->tries)));
     }
     if (old->tries < FAILS_MAX)
         old->tries++;

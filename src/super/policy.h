@@ -32,6 +32,8 @@ enum mw_policy_event {
     MW_EV_RECYCLE, /* the worker asks to be replaced, and serves until then */
     MW_EV_LEAVING, /* the worker leaves, for a reason that cannot wait */
     MW_EV_REPLACE, /* somebody else wants it replaced: operator, memory */
+    MW_EV_SERVED,  /* it has finished a request since it was started */
+    MW_EV_LOST,    /* it cannot be reached any more, most likely because it has just died */
     MW_EV_KILL,    /* the worker must not go on: hostile, or over a hard limit */
     MW_EV_RETIRE,  /* no worker here until WANT; one that serves finishes its requests */
     MW_EV_STOP,    /* no worker here any more */
@@ -54,6 +56,7 @@ enum mw_policy_act {
 /* Milliseconds. */
 #define MW_POLICY_SERVED_MS 10000u      /* ready for so long: its death is no reason to wait */
 #define MW_POLICY_BACKOFF_MS 1000u      /* first wait; doubles ... */
+#define MW_POLICY_QUICK_MS 50u          /* the same for one that was ready but had not served */
 #define MW_POLICY_BACKOFF_MAX_MS 60000u /* ... up to this */
 #define MW_POLICY_FREE_DEATHS 3u   /* quick deaths in a row that are followed by a start at once */
 #define MW_POLICY_RECYCLE_MS 1000u /* replacements of one place are at least so far apart */
@@ -79,6 +82,8 @@ struct mw_policy {
     enum mw_policy_state state;
     int wanted;         /* a worker shall be here again once the slot is free */
     int blamed;         /* it was killed for what it did: as bad as a quick death */
+    int lost;           /* it went without being told to */
+    int served;         /* it has finished a request: its death is no reason to wait */
     int trial;          /* it was started while another one still served in its place */
     int again;          /* it was asked for once more while it started, or its successor did */
     unsigned fails;     /* quick deaths and failed starts in a row */

@@ -651,7 +651,7 @@ static void test_daemon_42_crashing_again_and_again_is_slowed_down(void **state)
         answer_fini(&a);
         rig_wait_times(&r, "exited with status 3", (unsigned)i + 1, 5000);
     }
-    assert_true(rig_logged(&r, "exited with status 3; next start in 1 s"));
+    assert_true(rig_logged(&r, "exited with status 3; next start in 50 ms"));
     expect_hello(&r);
     rig_stop(&r);
 }

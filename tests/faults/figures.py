@@ -79,8 +79,8 @@ def touched(site, seconds):
 
 def recycled(site, seconds):
     """maximum-requests=50"""
-    pids = set()
-    fates = under_load(site, seconds, 1, lambda _: pids.update(site.workers()))
+    fates = under_load(site, seconds, 1, lambda _: None)
+    site.settle()
     count = Count(site, fates)
     return (f"{count}; {len(site.ready)} processes{count.why}",
             count.lost + count.inside == 0 and len(site.ready) > 4)

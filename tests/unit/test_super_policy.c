@@ -301,6 +301,32 @@ static void test_policy_13_long_service_forgives(void **state)
     }
 }
 
+/* One that was killed while it worked is replaced at once, however often; one that never got so far, or was
+ * killed for what it sent, is not. */
+static void test_policy_14_who_has_served_is_replaced_at_once(void **state)
+{
+    struct mw_policy p = in_state(MW_POL_READY);
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        if (i % 2) /* its socket was seen to end first */
+            assert_int_equal(feed(&p, MW_EV_LOST, T0), MW_ACT_KILL);
+        assert_int_equal(feed(&p, MW_EV_SERVED, T0), MW_ACT_NONE);
+        assert_int_equal(feed(&p, MW_EV_EXITED, T0), MW_ACT_START);
+        assert_int_equal(feed(&p, MW_EV_READY, T0), MW_ACT_ADMIT);
+    }
+    p.fails = 10;
+    assert_int_equal(feed(&p, MW_EV_LOST, T0), MW_ACT_KILL);
+    assert_int_equal(feed(&p, MW_EV_EXITED, T0), MW_ACT_NONE);
+    assert_int_equal(p.fails, 11);
+    p = in_state(MW_POL_READY);
+    p.fails = 10;
+    assert_int_equal(feed(&p, MW_EV_SERVED, T0), MW_ACT_NONE);
+    assert_int_equal(feed(&p, MW_EV_KILL, T0), MW_ACT_KILL);
+    assert_int_equal(feed(&p, MW_EV_EXITED, T0), MW_ACT_NONE);
+    assert_int_equal(p.state, MW_POL_WAITING);
+}
+
 /* -- back-off -- */
 
 static void test_policy_20_failed_starts_wait_longer_and_longer(void **state)
@@ -325,16 +351,17 @@ static void test_policy_20_failed_starts_wait_longer_and_longer(void **state)
 
 static void test_policy_21_quick_deaths_are_free_at_first(void **state)
 {
-    static const unsigned seconds[] = {0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60};
+    static const unsigned ms[] = {0,    0,    0,    50,    100,   200,   400,   800,
+                                  1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000};
     struct mw_policy p = in_state(MW_POL_READY);
     uint64_t now = T0;
 
     (void)state;
-    for (size_t i = 0; i < MW_ARRAY_LEN(seconds); i++) {
+    for (size_t i = 0; i < MW_ARRAY_LEN(ms); i++) {
         enum mw_policy_act act = feed(&p, MW_EV_EXITED, now);
-        assert_int_equal(act, seconds[i] ? MW_ACT_NONE : MW_ACT_START);
-        if (seconds[i]) {
-            assert_int_equal(p.due - now, seconds[i] * SECOND);
+        assert_int_equal(act, ms[i] ? MW_ACT_NONE : MW_ACT_START);
+        if (ms[i]) {
+            assert_int_equal(p.due - now, ms[i]);
             now = p.due;
             assert_int_equal(feed(&p, MW_EV_TICK, now), MW_ACT_START);
         }
@@ -914,6 +941,7 @@ int main(void)
         cmocka_unit_test(test_policy_12_endless_timeouts_do_not_overflow),
         cmocka_unit_test(test_policy_13_long_service_forgives),
         cmocka_unit_test(test_policy_14_a_stop_grants_no_graceful_timeout),
+        cmocka_unit_test(test_policy_14_who_has_served_is_replaced_at_once),
         cmocka_unit_test(test_policy_20_failed_starts_wait_longer_and_longer),
         cmocka_unit_test(test_policy_21_quick_deaths_are_free_at_first),
         cmocka_unit_test(test_policy_22_a_hostile_worker_is_not_forgiven),
