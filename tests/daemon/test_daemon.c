@@ -637,6 +637,23 @@ static void test_daemon_41_deaths_are_decoded(void **state)
     rig_stop(&r);
 }
 
+static void test_daemon_44_one_that_has_served_is_replaced_at_once(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, fake());
+    rig_start_ready(&r);
+    for (unsigned i = 0; i < 8; i++) {
+        expect_hello(&r);
+        kill(rig_pid(&r), SIGKILL);
+        rig_wait_times(&r, "was killed by SIGKILL", i + 1, 5000);
+        rig_wait_count(&r, MW_SLOT_READY, 1, 5000);
+    }
+    assert_false(rig_logged(&r, "next start in"));
+    rig_stop(&r);
+}
+
 static void test_daemon_42_crashing_again_and_again_is_slowed_down(void **state)
 {
     struct answer a;
@@ -1402,6 +1419,7 @@ int main(void)
         T(test_daemon_33_no_python_without_the_identity_asked_for),
         T(test_daemon_40_a_killed_worker_is_replaced_within_a_second),
         T(test_daemon_41_deaths_are_decoded),
+        T(test_daemon_44_one_that_has_served_is_replaced_at_once),
         T(test_daemon_42_crashing_again_and_again_is_slowed_down),
         T(test_daemon_43_under_load_only_the_killed_lose_requests),
         T(test_daemon_53_a_request_over_graceful_timeout_is_cut),
