@@ -65,7 +65,8 @@ def specification(preload=(), threads=15, name="blog"):
     for source in ("wire/spec.c", "base/pyopts.c"):
         with open(os.path.join(HERE, "../src", source), encoding="ascii") as f:
             kinds += re.findall(r'^    \{"[\w-]+", MW_OPT_(\w+), AT\(([\w.]+)\)', f.read(), re.MULTILINE)
-    numbers = dict(threads=threads, umask=-1, uid=33, gid=33, startup_timeout_ms=60000)
+    numbers = dict(threads=threads, umask=-1, uid=33, gid=33, startup_timeout_ms=60000,
+                   connect_timeout_ms=15000)
     strings = dict(runtime="/usr/lib/wsgi-python-3.11.so", home="/srv", user_name="www-data")
     body = b"MWSP" + struct.pack("<I", len(kinds))
     for kind, field in kinds:

@@ -17,14 +17,16 @@
 #include "ctl.h"
 #include "io.h"
 
-#define CHANGE_TIMEOUT_MS 100    /* how long a dead worker may look alive on the board */
-#define HANDOVER_TIMEOUT_MS 5000 /* how long the supervisor may be too busy to take a connection */
+#define CHANGE_TIMEOUT_MS 100 /* how long a dead worker may look alive on the board */
+#define SWEEP_MS 1000         /* between two looks for old idle connections */
+#define DOUBT_MS 1000 /* a connection that was idle for longer is looked at before its use */
 
 struct conn {
     struct mw_link link; /* first: a lease names the connection by its link */
     uint32_t incarnation;
     struct conn *next;  /* in a list of idle, leased or stale connections */
     struct conn **back; /* leased: what points to it */
+    uint64_t since_ms;  /* idle */
 };
 
 struct idle {
@@ -37,6 +39,7 @@ struct mw_endpoint {
     pthread_mutex_t lock; /* guards what follows */
     int stopped;
     struct conn *leased;
+    struct mw_endpoint *next; /* in the list of all; constant, as is nslots */
     unsigned nslots;
     struct idle slots[];
 };
@@ -51,6 +54,8 @@ int mw_endpoint_create(struct mw_endpoint **out, const struct mw_endpoint_config
     e->cfg = *cfg;
     e->nslots = nslots;
     pthread_mutex_init(&e->lock, NULL);
+    e->next = cfg->idle->first;
+    cfg->idle->first = e;
     *out = e;
     return 0;
 }
@@ -84,11 +89,18 @@ void mw_endpoint_destroy(struct mw_endpoint **ep)
     *ep = NULL;
 }
 
+/* n idle connections more, of all groups together. */
+static void count_idle(struct mw_endpoint *e, int n)
+{
+    __atomic_fetch_add(&e->cfg.idle->n, (unsigned)n, __ATOMIC_RELAXED);
+}
+
 /* Under the lock. All connections of the slot are those of a worker that is gone. */
-static struct conn *clear_idle(struct idle *s)
+static struct conn *clear_idle(struct mw_endpoint *e, struct idle *s)
 {
     struct conn *stale = s->top;
 
+    count_idle(e, -(int)s->n);
     s->top = NULL;
     s->n = 0;
     return stale;
@@ -103,32 +115,76 @@ static struct conn *pop_idle(struct mw_endpoint *e, const struct mw_claim *claim
     struct conn *c = s->top;
 
     if (c && c->incarnation != claim->incarnation) {
-        *stale_r = clear_idle(s);
+        *stale_r = clear_idle(e, s);
         return NULL;
     }
     if (c) {
         s->top = c->next;
         s->n--;
+        count_idle(e, -1);
     }
     return c;
 }
 
 /* Under the lock. Keep c for the next request; NULL, or a list of connections to close. */
-static struct conn *push_idle(struct mw_endpoint *e, unsigned slot, struct conn *c)
+static struct conn *push_idle(struct mw_endpoint *e, unsigned slot, struct conn *c, uint64_t now)
 {
     struct idle *s = &e->slots[slot];
     struct conn *stale = NULL;
 
     if (s->top && s->top->incarnation != c->incarnation)
-        stale = clear_idle(s);
-    if (s->n >= e->cfg.pool_max) {
+        stale = clear_idle(e, s);
+    if (s->n >= e->cfg.pool_max ||
+        __atomic_load_n(&e->cfg.idle->n, __ATOMIC_RELAXED) >= e->cfg.idle->max) {
         c->next = stale;
         return c;
     }
+    c->since_ms = now;
     c->next = s->top;
     s->top = c;
     s->n++;
+    count_idle(e, 1);
     return stale;
+}
+
+/* Close what nobody has used for long. The stacks are in the order of last use. */
+static void sweep(struct mw_endpoint *e, uint64_t now)
+{
+    struct conn *old = NULL;
+
+    if (e->cfg.idle_ms == 0)
+        return;
+    pthread_mutex_lock(&e->lock);
+    for (unsigned i = 0; i < e->nslots; i++) {
+        struct idle *s = &e->slots[i];
+        struct conn **p = &s->top;
+
+        while (*p && now - (*p)->since_ms < (uint64_t)e->cfg.idle_ms)
+            p = &(*p)->next;
+        while (*p) {
+            struct conn *c = *p;
+
+            *p = c->next;
+            c->next = old;
+            old = c;
+            s->n--;
+            count_idle(e, -1);
+        }
+    }
+    pthread_mutex_unlock(&e->lock);
+    close_list(old);
+}
+
+/* Now and then, whoever comes by looks at the connections of all groups. */
+static void sweep_all(struct mw_idle *idle, uint64_t now)
+{
+    uint64_t last = __atomic_load_n(&idle->swept_ms, __ATOMIC_RELAXED);
+
+    if (now - last < SWEEP_MS || !__atomic_compare_exchange_n(&idle->swept_ms, &last, now, 0,
+                                                              __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return;
+    for (struct mw_endpoint *e = idle->first; e; e = e->next)
+        sweep(e, now);
 }
 
 /* Under the lock. */
@@ -159,7 +215,7 @@ static int hand_over(const struct mw_endpoint *e, const struct mw_claim *claim, 
                        .incarnation = claim->incarnation,
                        .text = {"", 0}};
     uint8_t bytes[MW_CTL_MAX];
-    uint64_t deadline = mw_clock_deadline(HANDOVER_TIMEOUT_MS);
+    uint64_t deadline = mw_clock_deadline((uint64_t)e->cfg.connect_ms);
     int n = mw_ctl_encode(bytes, &m);
     int rv = n;
 
@@ -247,18 +303,61 @@ uint64_t mw_endpoint_down_ms(const struct mw_endpoint *e)
     return mw_board_down_ms(e->cfg.board);
 }
 
+/* A thread that is idle, or a place in the queue if there is one. */
+static int claim_thread(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
+{
+    struct mw_board *board = e->cfg.board;
+    int rv;
+
+    if (e->cfg.queue_max == 0)
+        return mw_board_claim(board, deadline, &out->claim, &out->waited);
+    rv = mw_board_claim(board, 0, &out->claim, NULL);
+    if (rv != MW_ETIMEOUT)
+        return rv;
+    if (mw_board_waiting(board) >= e->cfg.queue_max)
+        return MW_ELIMIT;
+    out->waited = 1;
+    return mw_board_claim(board, deadline, &out->claim, NULL);
+}
+
+/* Nobody closes an idle connection but a worker that ends, or that was sent nonsense. What has been idle
+ * for long is looked at all the same: a request that is sent on a dead one may be lost. */
+static int is_doubtful(const struct conn *c)
+{
+    return mw_clock_ms() - c->since_ms > DOUBT_MS &&
+           (mw_io_is_hung_up(c->link.fd) || mw_link_has_input(&c->link));
+}
+
+static int lease_pooled(struct mw_endpoint *e, struct mw_lease *out, struct conn **c)
+{
+    int rv = lease_conn(e, &out->claim, c);
+
+    while (rv == 0 && *c && is_doubtful(*c)) {
+        pthread_mutex_lock(&e->lock);
+        drop_leased(*c);
+        pthread_mutex_unlock(&e->lock);
+        conn_close(*c);
+        *c = NULL;
+        rv = lease_conn(e, &out->claim, c);
+    }
+    return rv;
+}
+
 int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
 {
     struct conn *c = NULL;
-    int rv = mw_board_claim(e->cfg.board, deadline, &out->claim, NULL);
+    int rv;
 
+    *out = (struct mw_lease){.waited = 0};
+    rv = claim_thread(e, deadline, out);
     if (rv)
         return rv;
-    rv = lease_conn(e, &out->claim, &c);
+    rv = lease_pooled(e, out, &c);
     out->pooled = c != NULL;
     if (!c) {
         rv = connect_worker(e, &out->claim, &c);
         if (rv) {
+            out->connecting = 1;
             mw_board_release(e->cfg.board, &out->claim);
             return rv;
         }
@@ -273,17 +372,19 @@ int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease 
 void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse)
 {
     struct conn *c = (struct conn *)lease->link;
+    uint64_t now = mw_clock_ms();
 
     if (reuse)
         mw_link_trim(&c->link);
     pthread_mutex_lock(&e->lock);
     drop_leased(c);
     if (reuse)
-        c = push_idle(e, lease->claim.slot, c);
+        c = push_idle(e, lease->claim.slot, c, now);
     pthread_mutex_unlock(&e->lock);
     mw_board_release(e->cfg.board, &lease->claim);
     close_list(c);
     lease->link = NULL;
+    sweep_all(e->cfg.idle, now);
 }
 
 void mw_endpoint_await_change(const struct mw_endpoint *e, const struct mw_claim *claim)

@@ -12,12 +12,25 @@
 
 struct mw_endpoint;
 
+/* The idle connections of all groups of this child: each costs a descriptor. Zeroed but for max; lives as long
+ * as the endpoints. */
+struct mw_idle {
+    unsigned max;
+    unsigned n;                /* of all endpoints; atomic, as is what follows */
+    uint64_t swept_ms;         /* when old ones were last looked for */
+    struct mw_endpoint *first; /* all endpoints; changed only before the first request */
+};
+
 struct mw_endpoint_config {
     struct mw_board *board; /* borrowed; this process has joined it */
+    struct mw_idle *idle;   /* borrowed */
     unsigned group;         /* index for the supervisor */
     int handover_fd;        /* borrowed */
     int64_t timeout_ms;     /* of each wait for a worker */
+    int64_t connect_ms;     /* until a new connection is with its worker */
+    int64_t idle_ms;        /* how long a connection is kept idle; 0: for ever */
     unsigned pool_max;      /* idle connections kept per worker */
+    unsigned queue_max;     /* requests of the group that wait for a thread; 0: any number */
 };
 
 MW_MUST_CHECK int mw_endpoint_create(struct mw_endpoint **out,
@@ -28,12 +41,15 @@ void mw_endpoint_destroy(struct mw_endpoint **e);
 struct mw_lease {
     struct mw_claim claim;
     struct mw_link *link;
-    int pooled; /* the connection served a request before */
+    int pooled;     /* the connection served a request before */
+    int waited;     /* no thread was free at first */
+    int connecting; /* after a failure: a thread was claimed, but its worker could not be reached */
 };
 
 /* Claim a thread, waiting until the deadline, and get a connection: pooled, or a new one handed to the
- * supervisor. MW_ETIMEOUT: no thread came free; MW_ECLOSED: the group has shut down; MW_EDOWN: no worker is there, nor
- * will be for mw_endpoint_down_ms; MW_ELIMIT, MW_EIO. */
+ * supervisor. MW_ETIMEOUT: no thread came free (or, connecting: nobody takes the connection); MW_ELIMIT: as
+ * many requests wait as may; MW_ECLOSED: the group has shut down; MW_EDOWN: it has no process for some time
+ * (mw_endpoint_down_ms); MW_EIO. */
 MW_MUST_CHECK int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out);
 
 /* End a lease; reuse: the request ended with END and the connection may serve another. */

@@ -3,6 +3,7 @@
  */
 #include "life.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <apr_file_io.h>
@@ -22,7 +23,8 @@
 extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
-#define IDLE_CONNECTIONS_MAX 64 /* per worker and child */
+#define IDLE_CONNECTIONS_MAX 64u     /* per worker and child */
+#define IDLE_CONNECTIONS_TOTAL 4096u /* per child */
 
 /* Why file scope: httpd's hooks have no argument for it. Set once per httpd child before its first
  * request, in the parent once per configuration. */
@@ -83,11 +85,24 @@ int mw_life_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     return generation ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* Connections that wait for a request take at most a quarter of the descriptors that this child may have:
+ * clients and files need them too. */
+static unsigned idle_max(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > 4 * IDLE_CONNECTIONS_TOTAL)
+        return IDLE_CONNECTIONS_TOTAL;
+    return (unsigned)limit.rlim_cur / 4;
+}
+
 static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
 {
     unsigned n = generation ? mw_generation_groups(generation) : 0;
     int handover_fd = n > 0 ? mw_generation_enter_child(generation) : -1;
+    struct mw_idle *idle = apr_pcalloc(p, sizeof *idle);
 
+    idle->max = idle_max();
     f->endpoints = apr_pcalloc(p, (n + 1) * sizeof *f->endpoints);
     for (unsigned i = 0; i < n; i++) {
         const struct mw_spec *spec = &((struct mw_group **)f->config->groups->elts)[i]->spec;
@@ -97,7 +112,11 @@ static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
             .handover_fd = handover_fd,
             .timeout_ms = spec->socket_timeout_ms ? spec->socket_timeout_ms
                                                   : (int64_t)apr_time_as_msec(s->timeout),
+            .idle = idle,
+            .connect_ms = spec->connect_timeout_ms,
+            .idle_ms = spec->connection_idle_timeout_ms,
             .pool_max = IDLE_CONNECTIONS_MAX,
+            .queue_max = (unsigned)spec->queue_max,
         };
         int rv = mw_board_join(cfg.board, f->pid);
 

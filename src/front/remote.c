@@ -8,6 +8,8 @@
  */
 #include "remote.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -42,16 +44,18 @@ struct remote {
     int body_ended;           /* the end of a streamed body has been sent */
     int abort_sent;
     int suspect; /* a worker died with it: it is tried once more, not on all workers in turn */
+    uint64_t queued_us; /* when it began to wait for a thread; epoch microseconds */
     /* How the channel is to be ended once the worker's thread is given back: that may wait for the client. */
     enum mw_end how;
     int status; /* instead of 500, where nothing has been answered; 0: none */
 };
 
 enum outcome {
-    OUT_MORE, /* go on receiving */
-    OUT_DONE, /* END came; the connection is free */
-    OUT_LOST, /* the request is over, the connection is not to be used again */
-    OUT_AGAIN /* the application has not answered: try another worker */
+    OUT_MORE,  /* go on receiving */
+    OUT_DONE,  /* END came; the connection is free */
+    OUT_LOST,  /* the request is over, the connection is not to be used again */
+    OUT_AGAIN, /* the application has not answered: try another worker */
+    OUT_UNSENT /* the same; it was the kept connection that was dead, which says nothing of the worker */
 };
 
 static const char *group_name(const struct remote *rm)
@@ -406,6 +410,24 @@ static int next_frame(struct remote *rm, struct mw_link *l, struct mw_frame *f)
     return mw_link_recv(l, f);
 }
 
+/* A worker says HELLO as soon as it has a connection. One that does not may still read the request later,
+ * so no other gets it. */
+static int await_hello(struct remote *rm)
+{
+    uint64_t deadline = mw_clock_deadline((uint64_t)rm->t->group->spec.connect_timeout_ms);
+
+    if (mw_io_wait(rm->lease->link->fd, POLLIN, deadline) != MW_ETIMEOUT)
+        return 0;
+    ap_log_rerror(
+        APLOG_MARK, APLOG_ERR, 0, rm->ch->r,
+        "WSGI0116: worker %u of group '%s' has not accepted a connection within %" APR_INT64_T_FMT
+        " ms (connect-timeout); 503",
+        rm->lease->claim.slot, group_name(rm), rm->t->group->spec.connect_timeout_ms);
+    apr_table_setn(rm->ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
+    (void)end_lost(rm, HTTP_SERVICE_UNAVAILABLE);
+    return 1;
+}
+
 static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
 {
     struct mw_frame f;
@@ -415,9 +437,11 @@ static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
     rm->lease = lease;
     rv = send_request(rm, lease->link);
     if (rv == MW_ECLOSED && mw_buf_size(rm->block) + rm->taken->small_n <= ONE_PIECE_MAX)
-        return OUT_AGAIN; /* none of it has arrived */
+        return lease->pooled ? OUT_UNSENT : OUT_AGAIN; /* none of it has arrived */
     if (rv)
         return on_broken(rm, rv);
+    if (!lease->pooled && await_hello(rm))
+        return OUT_LOST;
     do {
         rv = next_frame(rm, lease->link, &f);
         out = rv ? on_broken(rm, rv) : on_frame(rm, lease->link, &f);
@@ -445,6 +469,30 @@ static int refuse_down(struct remote *rm)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+/* For the access log: %{mod_wsgi-queue}n and the like. */
+static void note(struct remote *rm, const char *key, const char *value)
+{
+    apr_table_setn(rm->ch->r->notes, key, value);
+}
+
+static void note_queue(struct remote *rm, int waited)
+{
+    uint64_t now = waited ? mw_clock_epoch_us() : 0;
+    uint64_t since = rm->queued_us;
+
+    note(rm, "mod_wsgi-group", group_name(rm));
+    note(rm, "mod_wsgi-queue",
+         now > since ? apr_psprintf(rm->ch->r->pool, "%" APR_UINT64_T_FMT, now - since) : "0");
+}
+
+/* An answer that says when to come again. */
+static int unavailable(struct remote *rm)
+{
+    apr_table_setn(rm->ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
+    mw_chan_end(&rm->ch->chan, MW_END_FAILED);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
 /* The board is closed: by an operator, or because the generation ends. No fault of anybody. */
 static int refuse_closed(struct remote *rm)
 {
@@ -452,28 +500,48 @@ static int refuse_closed(struct remote *rm)
                   "WSGI0786: group '%s' takes no request: it is drained until mod_wsgi-ctl "
                   "resume, or httpd stops; 503",
                   group_name(rm));
-    apr_table_setn(rm->ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
-    mw_chan_end(&rm->ch->chan, MW_END_FAILED);
-    return HTTP_SERVICE_UNAVAILABLE;
+    return unavailable(rm);
+}
+
+static int refuse_full(struct remote *rm)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, rm->ch->r,
+                  "WSGI0713: %" APR_INT64_T_FMT " requests of group '%s' wait for a thread already "
+                  "(queue-max); 503",
+                  rm->t->group->spec.queue_max, group_name(rm));
+    return unavailable(rm);
+}
+
+static int refuse_unreached(struct remote *rm, int rv, unsigned slot)
+{
+    ap_log_rerror(
+        APLOG_MARK, mw_endpoint_stopped(rm->e) ? APLOG_INFO : APLOG_ERR, rv == MW_EIO ? errno : 0,
+        rm->ch->r,
+        "WSGI0116: no connection to worker %u of group '%s': %s; 503 (see connect-timeout)", slot,
+        group_name(rm), mw_err_text(rv));
+    return unavailable(rm);
 }
 
 /* No worker could be had. */
-static int refuse(struct remote *rm, int rv, int64_t waited_ms)
+static int refuse(struct remote *rm, int rv, const struct mw_lease *lease)
 {
     request_rec *r = rm->ch->r;
 
+    note_queue(rm, 1);
     if (rv == MW_EDOWN)
         return refuse_down(rm);
+    if (lease->connecting)
+        return refuse_unreached(rm, rv, lease->claim.slot);
     if (rv == MW_ECLOSED && !mw_endpoint_stopped(rm->e))
         return refuse_closed(rm);
+    if (rv == MW_ELIMIT && rm->t->group->spec.queue_max > 0)
+        return refuse_full(rm);
     ap_log_rerror(APLOG_MARK, mw_endpoint_stopped(rm->e) ? APLOG_INFO : APLOG_ERR, 0, r,
-                  "%s: no thread of group '%s' for this request after %" APR_INT64_T_FMT
+                  "%s: no thread of group '%s' for this request after %" APR_UINT64_T_FMT
                   " ms: %s; 503 (see threads=, processes=, queue-timeout= of WSGIDaemonProcess)",
-                  rv == MW_ETIMEOUT ? "WSGI0084" : "WSGI0651", group_name(rm), waited_ms,
-                  mw_err_text(rv));
-    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
-    mw_chan_end(&rm->ch->chan, MW_END_FAILED);
-    return HTTP_SERVICE_UNAVAILABLE;
+                  rv == MW_ETIMEOUT ? "WSGI0084" : "WSGI0651", group_name(rm),
+                  (mw_clock_epoch_us() - rm->queued_us) / 1000, mw_err_text(rv));
+    return unavailable(rm);
 }
 
 static void keep_answer(struct mw_chan_httpd *ch, const struct mw_group *g)
@@ -519,18 +587,23 @@ static int serve(struct remote *rm)
     const struct mw_spec *spec = &rm->t->group->spec;
     int64_t wait_ms = spec->queue_timeout_ms ? spec->queue_timeout_ms
                                              : socket_timeout_ms(rm->t->group);
-    uint64_t start = mw_clock_ms(), deadline = mw_clock_deadline((uint64_t)wait_ms);
+    uint64_t deadline = mw_clock_deadline((uint64_t)wait_ms);
     enum outcome out = OUT_AGAIN;
 
     keep_answer(ch, rm->t->group);
-    mw_req_patch_queue_us(rm->block->p + rm->block->pos, mw_clock_epoch_us());
-    for (int i = 0; out == OUT_AGAIN && i < ATTEMPTS_MAX; i++) {
+    rm->queued_us = mw_clock_epoch_us();
+    mw_req_patch_queue_us(rm->block->p + rm->block->pos, rm->queued_us);
+    for (int i = 0; out >= OUT_AGAIN && i < ATTEMPTS_MAX; i += out != OUT_UNSENT) {
         struct mw_lease lease;
         int rv = mw_endpoint_lease(rm->e, deadline, &lease);
 
         if (rv)
-            return refuse(rm, rv, (int64_t)(mw_clock_ms() - start));
+            return refuse(rm, rv, &lease);
+        if (out != OUT_UNSENT && i == 0)
+            note_queue(rm, lease.waited);
         out = attempt(rm, &lease);
+        if (lease.link->peer_known)
+            note(rm, "mod_wsgi-pid", apr_psprintf(ch->r->pool, "%u", lease.link->peer.pid));
         mw_endpoint_return(rm->e, &lease, out == OUT_DONE);
         if (out == OUT_AGAIN)
             mw_endpoint_await_change(rm->e, &lease.claim);

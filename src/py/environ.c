@@ -202,6 +202,7 @@ enum place {
     THREAD_ID,
     REQUEST_START,
     QUEUE_START,
+    QUEUE_TIME,
     DAEMON_START,
     APPLICATION_START,
     PLACES
@@ -221,6 +222,7 @@ static const struct mw_str place_names[PLACES] = {
     [THREAD_ID] = {"mod_wsgi.thread_id", 18},
     [REQUEST_START] = {"mod_wsgi.request_start", 22},
     [QUEUE_START] = {"mod_wsgi.queue_start", 20},
+    [QUEUE_TIME] = {"mod_wsgi.queue_time", 19},
     [DAEMON_START] = {"mod_wsgi.daemon_start", 21},
     [APPLICATION_START] = {"mod_wsgi.application_start", 26},
 };
@@ -262,6 +264,13 @@ static int set_wsgi(struct builder *b, const struct mw_req *req,
            set(b, CLIENT_DISCONNECTED, Py_NewRef(extra->client_disconnected));
 }
 
+/* From the beginning of the wait for a thread until this one had the request; 0: embedded, or the clock was
+ * set. */
+static uint64_t waited_us(const struct mw_req *req, const struct mw_py_environ_extra *extra)
+{
+    return req->queue_us && extra->begin_us > req->queue_us ? extra->begin_us - req->queue_us : 0;
+}
+
 static int set_own(struct builder *b, const struct mw_req *req,
                    const struct mw_py_environ_extra *extra)
 {
@@ -270,6 +279,7 @@ static int set_own(struct builder *b, const struct mw_req *req,
         set_text(b, CALLABLE_OBJECT, req->callable) ||
         set(b, THREAD_ID, PyLong_FromUnsignedLong(extra->thread)) ||
         set_time(b, REQUEST_START, req->start_us) || set_time(b, QUEUE_START, req->queue_us) ||
+        set_time(b, QUEUE_TIME, waited_us(req, extra)) ||
         set_time(b, DAEMON_START, extra->begin_us) || set_time(b, APPLICATION_START, extra->now_us))
         return -1;
     return req->log_id.n ? put_text(b, MW_STR("mod_wsgi.request_id"), req->log_id) : 0;

@@ -33,6 +33,14 @@ const struct mw_opt mw_spec_opts[] = {
     {"queue-timeout", MW_OPT_SECS, AT(queue_timeout_ms), 0, DAY_MS, 0,
      "Seconds a request waits for a free thread before it is answered with 503; 0: as long as "
      "socket-timeout."},
+    {"queue-max", MW_OPT_INT, AT(queue_max), 0, 1000000, 0,
+     "Requests of the group that may wait for a free thread; one more is answered with 503 at once; 0: any "
+     "number."},
+    {"connect-timeout", MW_OPT_SECS, AT(connect_timeout_ms), 1000, DAY_MS, SECS(15),
+     "Seconds that a worker may take to accept a new connection from httpd; then the request is answered "
+     "with 503."},
+    {"connection-idle-timeout", MW_OPT_SECS, AT(connection_idle_timeout_ms), 0, DAY_MS, SECS(60),
+     "Seconds that a connection between httpd and a worker is kept for the next request; 0: no limit."},
     {"socket-timeout", MW_OPT_SECS, AT(socket_timeout_ms), 0, DAY_MS, 0,
      "Seconds that each single wait between httpd and a worker may take; 0: httpd's Timeout."},
     {"request-buffering", MW_OPT_BUFFER, AT(request_buffering), 0, 1024 * (int64_t)GIB, MW_OPT_AUTO,

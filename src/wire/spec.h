@@ -68,6 +68,11 @@ struct mw_spec {
     const char *env;          /* KEY=VALUE, '\n' between them; may hold secrets: never logged */
     const char *env_file;     /* of such lines, read by the worker while it has httpd's rights */
 
+    /* Of the way to a thread. */
+    int64_t queue_max;                  /* requests that wait for a thread; 0: any number */
+    int64_t connect_timeout_ms;         /* until a new connection is with its worker */
+    int64_t connection_idle_timeout_ms; /* 0: kept for ever */
+
     /* Of the way between httpd and client. */
     int64_t request_buffering; /* bytes of a body that are read before a thread is claimed, or: */
     int64_t response_socket_timeout_ms; /* 0: socket timeout */
