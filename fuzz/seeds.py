@@ -150,7 +150,7 @@ SEEDS = {
     "spec": {
         "plain": specification(),
         "preload": specification((("/srv/a.wsgi", "", 1), ("/srv/b.wsgi", "other", 0))),
-        "bad-threads": specification(threads=0),
+        "bad-threads": specification(threads=-1),
         "no-name": specification(name=""),
     },
     "hello": {

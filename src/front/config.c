@@ -424,6 +424,8 @@ static int add_preload(struct mw_group *g, apr_array_header_t *list, const struc
             im->where, g->spec.name, g->where);
         return 0;
     }
+    if (im->from_alias && g->spec.threads == 0)
+        return 1; /* it is no program */
     if (im->from_alias && is_directory(outside(&g->spec, p, im->script)))
         return 1; /* the URL selects the script, nothing can be imported ahead */
     if (!may_preload(g, im, p))
@@ -452,6 +454,10 @@ static int list_preloads(struct mw_group *g, const struct mw_config *cfg, apr_po
         if (strcmp(im->process_group, g->spec.name) == 0 && !add_preload(g, list, im, p))
             return 0;
     }
+    if (g->spec.threads == 0 && list->nelts == 0)
+        return refuse(g, "WSGI0766",
+                      "threads=0 makes it a service, which runs the scripts that WSGIImportScript "
+                      "names for it, and there is none");
     g->spec.preload = (struct mw_preload *)list->elts;
     g->spec.npreload = (uint32_t)list->nelts;
     return 1;

@@ -133,7 +133,7 @@ static int copy_spec(struct own *own, const struct mw_spec *spec)
 
 static int make_group(struct mw_super_group *out, struct own *own, const struct mw_group *g)
 {
-    struct mw_board_size size = {.threads = (unsigned)g->spec.threads};
+    struct mw_board_size size = {.threads = g->spec.threads ? (unsigned)g->spec.threads : 1};
     int rv = copy_spec(own, &g->spec);
 
     if (rv)

@@ -80,6 +80,15 @@ static int redirect(request_rec *r, const char *path)
     return OK;
 }
 
+static int refuse_service(request_rec *r, const struct mw_group *g)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                  "WSGI0767: group '%s' (%s) has threads=0: it runs the scripts of its "
+                  "WSGIImportScript and gets no requests; 500",
+                  g->spec.name, g->where);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
 int mw_handler(request_rec *r)
 {
     struct mw_target target;
@@ -94,6 +103,8 @@ int mw_handler(request_rec *r)
     rv = mw_resolve(r, &target);
     if (rv != OK)
         return rv;
+    if (target.group && target.group->spec.threads == 0)
+        return refuse_service(r, target.group);
     mw_buf_init(&block, MW_REQ_BLOCK_MAX);
     rv = serve(r, &target, &block, &path);
     mw_buf_fini(&block);

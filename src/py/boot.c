@@ -54,6 +54,14 @@ static const char flush_text[] = "import sys\n"
                                  "    except Exception:\n"
                                  "        pass\n";
 
+/* _signal: it is there already, and signal.signal is the application's. */
+static const char service_text[] =
+    "import _signal\n"
+    "def leave(number, frame):\n"
+    "    raise SystemExit\n"
+    "for number in _signal.SIGTERM, _signal.SIGINT, _signal.SIGUSR1, _signal.SIGXCPU:\n"
+    "    _signal.signal(number, leave)\n";
+
 /* Takes value. 0, or -1 with an exception. */
 static int bind(PyObject *globals, const char *name, PyObject *value)
 {
@@ -96,6 +104,15 @@ int mw_py_boot(struct mw_py_state *st, const struct mw_py_config *cfg)
         !bind(globals, "stdout", Py_NewRef(st->out)) &&
         !bind(globals, "stderr", Py_NewRef(st->err)))
         rv = run(boot_text, globals);
+    Py_XDECREF(globals);
+    return rv;
+}
+
+int mw_py_boot_service(void)
+{
+    PyObject *globals = new_globals();
+    int rv = globals ? run(service_text, globals) : -1;
+
     Py_XDECREF(globals);
     return rv;
 }

@@ -13,6 +13,10 @@ struct mw_py_state;
  * exception. */
 int mw_py_boot(struct mw_py_state *st, const struct mw_py_config *cfg);
 
+/* The signals that end a service raise SystemExit. The main interpreter and thread, GIL held. 0, or -1
+ * with an exception. */
+int mw_py_boot_service(void);
+
 /* Run what was registered for the end of this interpreter, at most budget_s seconds for threads,
  * unless WSGIDestroyInterpreter is Off; flush its streams.
  * Whatever goes wrong is logged. GIL held. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -399,24 +400,50 @@ static PyObject *compile(const struct mw_py_script *s, const struct source *src,
     return Py_CompileStringObject(src->text, file, Py_file_input, NULL, -1);
 }
 
-static void log_failed_import(const struct mw_py_script *s, struct mw_py_interp *in,
-                              struct mw_py_call *call, int executed)
+/* Who imports, and what for. */
+struct importer {
+    struct mw_py_interp *in;
+    struct mw_py_call *call; /* may be NULL */
+    int program;
+};
+
+/* A service that has failed is about to end: SystemExit would only spoil what it still has to say. */
+static void ignore_signals(void)
 {
-    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-        mw_py_log_exception(call, "WSGI0107",
-                            "script '%s' when it was imported in interpreter '%s'", s->path,
-                            mw_py_interp_name(in));
-        return;
-    }
-    mw_py_log_exception(call, executed ? "WSGI0109" : "WSGI0105",
-                        "script '%s' when it was %s in interpreter '%s'; it is tried again at the "
-                        "next request",
-                        s->path, executed ? "imported" : "compiled", mw_py_interp_name(in));
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
 }
 
-/* A new module, also in sys.modules; NULL, and the exception is logged. */
+/* How it ends. */
+static enum mw_end import_failed(const struct mw_py_script *s, const struct importer *im,
+                                 int executed)
+{
+    int quits = PyErr_ExceptionMatches(PyExc_SystemExit);
+
+    if (quits && im->program) {
+        PyErr_Clear();
+        return MW_END_ABORTED;
+    }
+    if (im->program)
+        ignore_signals();
+    if (quits) {
+        mw_py_log_exception(im->call, "WSGI0107",
+                            "script '%s' when it was imported in interpreter '%s'", s->path,
+                            mw_py_interp_name(im->in));
+        return MW_END_FAILED;
+    }
+    mw_py_log_exception(im->call, executed ? "WSGI0109" : "WSGI0105",
+                        "script '%s' when it was %s in interpreter '%s'; %s", s->path,
+                        executed ? "imported" : "compiled", mw_py_interp_name(im->in),
+                        im->program ? "the service ends" : "it is tried again at the next request");
+    return MW_END_FAILED;
+}
+
+/* A new module, also in sys.modules; NULL, the exception is logged, and *how_r is set. */
 static PyObject *import(const struct mw_py_script *s, const struct source *src,
-                        struct mw_py_interp *in, struct mw_py_call *call)
+                        const struct importer *im, enum mw_end *how_r)
 {
     PyObject *file = PyUnicode_DecodeFSDefault(s->path);
     PyObject *name = file ? module_name(s->path) : NULL;
@@ -426,7 +453,7 @@ static PyObject *import(const struct mw_py_script *s, const struct source *src,
     if (code && !forget_module(name))
         module = PyImport_ExecCodeModuleObject(name, code, file, NULL);
     if (!module)
-        log_failed_import(s, in, call, code != NULL);
+        *how_r = import_failed(s, im, code != NULL);
     Py_XDECREF(code);
     Py_XDECREF(name);
     Py_XDECREF(file);
@@ -434,8 +461,7 @@ static PyObject *import(const struct mw_py_script *s, const struct source *src,
 }
 
 /* Under `import`. The old module goes first: after a failure the next request tries again. */
-static enum mw_end load_locked(struct mw_py_script *s, struct mw_py_interp *in,
-                               struct mw_py_call *call)
+static enum mw_end load_locked(struct mw_py_script *s, const struct importer *im)
 {
     struct source src = {0};
     int rv = read_source_nogil(s->path, &src);
@@ -443,13 +469,13 @@ static enum mw_end load_locked(struct mw_py_script *s, struct mw_py_interp *in,
     int err = errno;
 
     if (rv == MW_EIO)
-        how = report_unreadable(s, call, err);
+        how = report_unreadable(s, im->call, err);
     else if (rv)
-        mw_py_say(call, MW_LOG_ERR, "WSGI0105", "script '%s' cannot be read: %s; the request fails",
-                  s->path, mw_err_text(rv));
-    PyObject *module = rv ? NULL : import(s, &src, in, call);
+        mw_py_say(im->call, MW_LOG_ERR, "WSGI0105",
+                  "script '%s' cannot be read: %s; the request fails", s->path, mw_err_text(rv));
+    PyObject *module = rv ? NULL : import(s, &src, im, &how);
     free(src.text);
-    int asks = module && PyObject_HasAttr(module, in->st->name[MW_N_reload_required]);
+    int asks = module && PyObject_HasAttr(module, im->in->st->name[MW_N_reload_required]);
     pthread_mutex_lock(&s->look);
     s->asks = asks;
     s->loaded = module != NULL;
@@ -491,7 +517,7 @@ static PyObject *load_module(struct mw_py_interp *in, const struct mw_py_ref *re
     mw_gil_mutex_lock(&s->import);
     /* While this thread waited, another may have done what it came for. */
     if (!s->module || (ref->reload && s->times == times))
-        *how_r = load_locked(s, in, call);
+        *how_r = load_locked(s, &(struct importer){in, call, ref->program});
     PyObject *module = s->module;
     Py_XINCREF(module);
     int is_new = *how_r == MW_END_COMPLETE;

@@ -18,7 +18,8 @@ struct mw_py_interp;
 struct mw_py_ref {
     struct mw_str script;   /* absolute path */
     struct mw_str callable; /* name in it; empty: only import it */
-    int reload; /* mw_py_load_stale said so: import again unless another thread just did */
+    int program; /* it runs for itself: SystemExit is its end, *how_r is MW_END_ABORTED */
+    int reload;  /* mw_py_load_stale said so: import again unless another thread just did */
 };
 
 /* A new reference to the callable (to the module if none is named), or NULL: everything is logged

@@ -24,6 +24,7 @@
 #define MW_PY_STOP_RELOAD "script_reload"
 #define MW_PY_STOP_CPU "cpu_time_limit"
 #define MW_PY_STOP_REQUESTS "maximum_requests"
+#define MW_PY_STOP_INTERVAL "restart_interval"
 #define MW_PY_STOP_REQUEST "request_timeout"
 #define MW_PY_STOP_INACTIVITY "inactivity_timeout"
 #define MW_PY_STOP_DEADLOCK "deadlock_timeout"
@@ -43,6 +44,7 @@ struct mw_py_config {
     const char *process_group;  /* "" in embedded mode */
     unsigned threads;           /* mod_wsgi.threads_per_process */
     unsigned processes;         /* mod_wsgi.maximum_processes */
+    int service;                /* no requests: the main thread runs programs, and gets signals */
     int run_once;               /* wsgi.run_once: a process for each request */
     int main_alias;             /* the first application group that was not configured explicitly
                                   runs in the main interpreter under its own name (daemons) */
@@ -80,10 +82,16 @@ struct mw_py_runtime {
      * GIL only for a script that has a reload_required(). */
     int (*changed)(const struct mw_req *req);
 
+    /* Run a script as a program, on the main thread, with cfg.service. SIGTERM, SIGINT, SIGUSR1 and
+     * SIGXCPU raise SystemExit in it unless it handles them itself. 0: it has returned; MW_ECLOSED: it
+     * raised SystemExit; MW_EIO: it failed, which is logged. */
+    int (*run)(struct mw_str script, struct mw_str app_group);
+
     /* Run the application for c->req and end the channel on every path. Returns how it ended. */
     enum mw_end (*serve)(struct mw_chan *c);
 
-    /* Tell applications that the process stops and why (MW_PY_STOP_*; "" in embedded mode), run
+    /* Tell applications that the process stops and why (MW_PY_STOP_*; "" in embedded mode; NULL: do not
+     * tell), run
      * atexit functions and join non-daemon threads, at most budget_ms; flush the standard
      * streams. The interpreter is not finalised; the caller ends the process with _exit or exits
      * as httpd does. */

@@ -150,13 +150,32 @@ static int runtime_start(const struct mw_py_config *cfg, char *why, size_t why_c
     give_back_sigint();
     mw_py_options_remark(&cfg->opts);
     mw_py_dump_prepare();
-    if (mw_py_interp_adopt_main() == 0)
+    if (!(cfg->service && mw_py_boot_service()) && mw_py_interp_adopt_main() == 0)
         return 0;
     mw_py_exception_text(why, why_cap);
     return MW_EIO;
 }
 
 /* -- the others -- */
+
+static int runtime_run(struct mw_str script, struct mw_str app_group)
+{
+    struct mw_py_ref ref = {.script = script, .program = 1};
+    enum mw_end how = MW_END_FAILED;
+    char why[256] = "";
+    struct mw_py_interp *in = mw_py_interp_get(app_group, 0, why, sizeof why);
+
+    if (!in || mw_py_enter(in)) {
+        mw_log(MW_LOG_ERR, "WSGI0102", "interpreter '%.*s' cannot be made: %s; the service ends",
+               (int)app_group.n, app_group.p, in ? mw_err_text(MW_ENOMEM) : why);
+        return MW_EIO;
+    }
+    PyObject *module = mw_py_load(in, &ref, NULL, &how);
+    int rv = module ? 0 : how == MW_END_ABORTED ? MW_ECLOSED : MW_EIO;
+    Py_XDECREF(module);
+    mw_py_leave();
+    return rv;
+}
 
 static int runtime_preload(struct mw_str script, struct mw_str app_group, int explicit_group,
                            struct mw_str callable)
@@ -221,6 +240,7 @@ const struct mw_py_runtime mw_py_runtime = {
     .start = runtime_start,
     .preload = runtime_preload,
     .changed = runtime_changed,
+    .run = runtime_run,
     .serve = runtime_serve,
     .stop = mw_py_stop,
     .signalled = mw_py_signalled,

@@ -107,7 +107,7 @@ static struct ending *new_ending(uint64_t budget_ms, const char *reason)
     e->refs = 1;
     /* A part of it is for the exit functions that come after the threads. */
     e->budget_s = (double)budget_ms / 1000 * 0.8;
-    snprintf(e->reason, sizeof e->reason, "%s", reason);
+    snprintf(e->reason, sizeof e->reason, "%s", reason ? reason : "");
     return e;
 }
 
@@ -119,7 +119,7 @@ void mw_py_stop(uint64_t budget_ms, const char *reason)
 
     if (!e)
         return;
-    e->told = again;
+    e->told = again || !reason;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(budget_ms / 1000);
     until.tv_nsec += (long)(budget_ms % 1000) * 1000000;

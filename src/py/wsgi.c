@@ -483,7 +483,8 @@ struct start {
 /* GIL held. */
 static void run_request(struct run *r, const struct start *start)
 {
-    struct mw_py_ref ref = {r->req->script, r->req->callable, start->reload};
+    struct mw_py_ref ref = {
+        .script = r->req->script, .callable = r->req->callable, .reload = start->reload};
 
     mw_py_request_begin(&r->request, r->in->st, r->me, r->req);
     r->request.begin_us = r->req->process_group.n ? start->begin_us : 0;

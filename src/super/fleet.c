@@ -365,6 +365,11 @@ static void log_exit(const struct mw_fleet *f, const struct mw_child *ch,
                "worker %u of group '%s' (pid %ld) could not start: %s%s%s; %s", ch->slot,
                name_of(f, ch), (long)pid, ch->why, ch->why[0] ? "; it " : "it ", how,
                say_next(ch, next, sizeof next));
+    } else if (f->cfg->groups[ch->group].spec->threads == 0 && WIFEXITED(status) &&
+               WEXITSTATUS(status) == 0) {
+        mw_log(MW_LOG_INFO, "WSGI0768",
+               "worker %u of group '%s' (pid %ld): its service scripts have ended; %s", ch->slot,
+               name_of(f, ch), (long)pid, say_next(ch, next, sizeof next));
     } else {
         mw_log(MW_LOG_ERR, "WSGI0563", "worker %u of group '%s' (pid %ld) %s; %s%s", ch->slot,
                name_of(f, ch), (long)pid, how,

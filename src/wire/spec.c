@@ -25,7 +25,9 @@ const struct mw_opt mw_spec_opts[] = {
     {"processes", MW_OPT_INT, AT(processes), 1, 1024, 0,
      "Number of worker processes. Without the option one is started and wsgi.multiprocess is "
      "False; with it, also with 1, wsgi.multiprocess is True."},
-    {"threads", MW_OPT_INT, AT(threads), 1, 1024, 15, "Number of request threads in each process."},
+    {"threads", MW_OPT_INT, AT(threads), 0, 1024, 15,
+     "Number of request threads in each process; 0: a service, whose WSGIImportScript is the program "
+     "and which gets no requests."},
     {"umask", MW_OPT_OCTAL, AT(umask), 0, 0777, -1,
      "File creation mask of the processes, in octal; httpd's if not given."},
     {"stack-size", MW_OPT_INT, AT(stack_size), 128 << 10, 1 << 30, 0,

@@ -31,7 +31,9 @@
 #include "py.h"
 #include "report.h"
 #include "sandbox.h"
+#include "service.h"
 #include "spec.h"
+#include "spread.h"
 #include "startup.h"
 #include "stderr_log.h"
 #include "variables.h"
@@ -72,6 +74,7 @@ struct worker {
     struct mw_asks asks;
     const char *asked; /* MW_PY_STOP_*, why it last asked to be replaced; NULL: it did not */
 
+    uint64_t ready_ms;    /* since when it serves */
     uint64_t drain_since; /* 0: serves */
     uint64_t drain_until;
     const char *reason; /* MW_PY_STOP_*; set with drain_since */
@@ -299,6 +302,11 @@ static void script_loaded(void *ctx, const struct mw_py_loaded *script)
     wake_main();
 }
 
+static int is_service(const struct mw_spec *spec)
+{
+    return spec->threads == 0;
+}
+
 static int start_python(struct worker *w, char *why, size_t cap)
 {
     const struct mw_spec *spec = &w->spec;
@@ -308,6 +316,7 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                .process_group = spec->name,
                                .threads = (unsigned)spec->threads,
                                .processes = mw_spec_processes(spec),
+                               .service = is_service(spec),
                                .run_once = mw_monitor_serves_once(spec),
                                .main_alias = 1,
                                .server_version = {(unsigned)(spec->server_version >> 16 & 0xff),
@@ -323,6 +332,8 @@ static int start_python(struct worker *w, char *why, size_t cap)
                                .loaded = script_loaded,
                                .loaded_ctx = w};
 
+    if (is_service(spec))
+        cfg.opts.restrict_signal = 0; /* they are the script's */
     if (mw_variables_other_encoding(spec))
         cfg.opts.utf8 = 0;
     why[0] = '\0';
@@ -475,6 +486,7 @@ static int report_ready(struct worker *w, char *why, size_t cap)
     if (w->missing)
         snprintf(text, sizeof text, "%u of %u scripts could not be imported", w->missing,
                  w->spec.npreload);
+    w->ready_ms = mw_clock_ms();
     int rv = tell(w, MW_CTL_READY, text);
     if (rv)
         snprintf(why, cap, "the supervisor does not listen: %s", mw_err_text(rv));
@@ -509,12 +521,20 @@ static const struct {
     {"report ready", report_ready},
 };
 
+/* Of a service its scripts are the program, so it is ready before they run, and nothing serves. */
+static int is_for_service(step_fn *fn)
+{
+    return fn != preload && fn != watch_signals && fn != start_monitor && fn != start_threads;
+}
+
 static int start_up(struct worker *w)
 {
     char why[WHY_MAX], line[WHY_MAX + 64];
 
     for (size_t i = 0; i < MW_ARRAY_LEN(steps); i++) {
         why[0] = '\0';
+        if (is_service(&w->spec) && !is_for_service(steps[i].fn))
+            continue;
         if (steps[i].fn(w, why, sizeof why) == 0)
             continue;
         snprintf(line, sizeof line, "could not %s: %s", steps[i].name, why);
@@ -578,10 +598,21 @@ static void tell_asks(struct worker *w)
     }
 }
 
+/* The supervisor has not been asked. It may be because of restart-interval=, of which each process has its
+ * own: its pid and incarnation are the seed, there as here. */
+static const char *reason_of_age(const struct worker *w)
+{
+    uint64_t seed = (uint64_t)getpid() << 32 | w->incarnation;
+    int64_t age = mw_spread_pick(w->spec.restart_interval_ms, seed);
+
+    return age && mw_clock_ms() - w->ready_ms >= (uint64_t)age ? MW_PY_STOP_INTERVAL
+                                                               : MW_PY_STOP_GRACEFUL;
+}
+
 /* The supervisor wants it to leave. */
 static void drain_as_told(struct worker *w)
 {
-    const char *reason = w->asked ? w->asked : MW_PY_STOP_GRACEFUL;
+    const char *reason = w->asked ? w->asked : reason_of_age(w);
     int64_t ms = w->spec.graceful_timeout_ms;
 
     if (strcmp(reason, MW_PY_STOP_EVICTION) == 0)
@@ -751,6 +782,21 @@ static void leave(struct worker *w)
         w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms, w->reason);
 }
 
+static int run_service(struct worker *w)
+{
+    w->report = (struct mw_report){
+        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
+    struct mw_service service = {.spec = &w->spec,
+                                 .runtime = w->runtime,
+                                 .report = &w->report,
+                                 .control = w->control,
+                                 .life = w->life};
+    int rv = mw_service_run(&service);
+
+    w->runtime->stop((uint64_t)w->spec.shutdown_timeout_ms, NULL);
+    return rv ? 1 : 0;
+}
+
 int main(void)
 {
     struct worker w = {
@@ -759,6 +805,8 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     if (start_up(&w))
         _exit(1); /* Python may run: no destructor here either */
+    if (is_service(&w.spec))
+        _exit(run_service(&w));
     work(&w);
     leave(&w);
     /* No destructor, no finaliser: what must be flushed has been. */

@@ -687,6 +687,20 @@ static int fake_changed(const struct mw_req *req)
     return changed;
 }
 
+/* What a script does is its name. */
+static int fake_run(struct mw_str script, struct mw_str app_group)
+{
+    char line[256];
+    int n = snprintf(line, sizeof line, "runs %s in '%s'", script.p, app_group.p);
+
+    fake.log(NULL, MW_LOG_ERR, line, (size_t)n);
+    if (strcmp(script.p, "/stays") == 0)
+        pause();
+    return strcmp(script.p, "/quits") == 0   ? MW_ECLOSED
+           : strcmp(script.p, "/fails") == 0 ? MW_EIO
+                                             : 0;
+}
+
 static enum mw_end fake_serve(struct mw_chan *c)
 {
     enum mw_end how = MW_END_NO_SCRIPT;
@@ -740,6 +754,7 @@ const struct mw_py_runtime mw_py_runtime = {
     .start = fake_start,
     .preload = fake_preload,
     .changed = fake_changed,
+    .run = fake_run,
     .serve = fake_serve,
     .stop = fake_stop,
     .signalled = fake_signalled,

@@ -179,7 +179,8 @@ void rig_start(struct rig *r)
     open_control(r);
     for (unsigned g = 0; g < r->ngroups; g++) {
         struct mw_board_size size = {.slots = 2 * mw_spec_processes(&r->spec[g]),
-                                     .threads = (unsigned)r->spec[g].threads,
+                                     .threads = r->spec[g].threads ? (unsigned)r->spec[g].threads
+                                                                   : 1,
                                      .members = 4,
                                      .cells = 64};
         r->groups[g].spec = &r->spec[g];

@@ -377,6 +377,57 @@ static void test_limits_09_what_is_cut_is_named(void **state)
     fini(&r);
 }
 
+/* -- services -- */
+
+static void make_service(struct rig *r, struct mw_preload *scripts, uint32_t n)
+{
+    init(r);
+    r->spec[0].threads = 0;
+    r->spec[0].preload = scripts;
+    r->spec[0].npreload = n;
+    r->spec[0].startup_timeout_ms = 500; /* which has nothing to do with how long they run */
+}
+
+static void test_limits_10_scripts_of_a_service_run_in_turn(void **state)
+{
+    struct mw_preload scripts[] = {
+        {.script = MW_STR("/first"), .app_group = MW_STR("a")},
+        {.script = MW_STR("/stays"), .app_group = MW_STR("a")},
+        {.script = MW_STR("/never"), .app_group = MW_STR("a")},
+    };
+    struct rig r;
+
+    (void)state;
+    make_service(&r, scripts, MW_ARRAY_LEN(scripts));
+    rig_start_ready(&r);
+    rig_wait_log(&r, "runs /first in 'a'", SOON_MS);
+    rig_wait_log(&r, "runs /stays in 'a'", SOON_MS);
+    poll(NULL, 0, 800);
+    assert_int_equal(rig_count(&r, MW_SLOT_READY), 1); /* not held to startup-timeout */
+    assert_false(rig_logged(&r, "/never"));
+    assert_false(rig_logged(&r, "WSGI0564"));
+    fini(&r);
+}
+
+static void test_limits_11_a_service_that_ends_is_no_error_and_one_that_fails_is(void **state)
+{
+    struct mw_preload quits = {.script = MW_STR("/quits"), .app_group = MW_STR("")};
+    struct mw_preload fails = {.script = MW_STR("/fails"), .app_group = MW_STR("")};
+    struct rig r;
+
+    (void)state;
+    make_service(&r, &quits, 1);
+    rig_start(&r);
+    rig_wait_log(&r, "its service scripts have ended; next start in 1 s", SOON_MS);
+    assert_false(rig_logged(&r, "WSGI0563"));
+    fini(&r);
+    make_service(&r, &fails, 1);
+    rig_start(&r);
+    rig_wait_log(&r, "exited with status 1; next start in 1 s", SOON_MS);
+    assert_false(rig_logged(&r, "WSGI0768"));
+    fini(&r);
+}
+
 #define T(f) cmocka_unit_test_teardown(f, rig_teardown)
 
 int main(void)
@@ -391,6 +442,8 @@ int main(void)
         T(test_limits_07_inactivity_is_armed_by_a_request_that_counts),
         T(test_limits_08_a_gil_that_cannot_be_had),
         T(test_limits_09_what_is_cut_is_named),
+        T(test_limits_10_scripts_of_a_service_run_in_turn),
+        T(test_limits_11_a_service_that_ends_is_no_error_and_one_that_fails_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -324,3 +324,9 @@ def test_limits_46_cpu_and_signals_have_their_reasons(own_httpd):
     pid = wait.until(lambda: set(httpd.workers()) - {pid} and httpd.fetch("/limits").json()["pid"], 10, "another")
     os.kill(pid, signal.SIGUSR1)
     assert reason(httpd, pid) == "eviction_signal"
+
+
+def test_limits_47_restart_interval_is_a_reason_too(own_httpd):
+    httpd = own_httpd(**one_group("restart-interval=2"))
+    pid = httpd.fetch("/limits").json()["pid"]
+    assert reason(httpd, pid) == "restart_interval"
