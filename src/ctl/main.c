@@ -66,9 +66,10 @@ static int complain(const struct mw_client *c, int err)
     return c->fd < 0 ? STATUS_UNREACHABLE : STATUS_FAILED;
 }
 
-static int no_such(const struct job *j)
+static int no_such(const struct job *j, int may_be_one)
 {
-    fprintf(stderr, "mod_wsgi-ctl: there is no group, GROUP/SLOT or process '%s'\n", j->target);
+    fprintf(stderr, "mod_wsgi-ctl: there is no group%s '%s'\n",
+            may_be_one ? ", GROUP/SLOT or process" : "", j->target);
     return STATUS_FAILED;
 }
 
@@ -108,7 +109,7 @@ static int stack(struct job *j)
         return complain(&j->client, rv);
     rv = choose(&l, j->target, &some);
     if (rv == MW_ENOENT) {
-        status = no_such(j);
+        status = no_such(j, 1);
         goto out;
     }
     if (rv == 0)
@@ -124,7 +125,8 @@ static int stack(struct job *j)
     else
         mw_show_stacks(stdout, some.v, some.n);
     for (size_t i = 0; i < some.n; i++) {
-        if (some.v[i]->problem)
+        /* One of many that has left is no failure. */
+        if (some.v[i]->problem && !(some.v[i]->gone && some.n > 1))
             status = STATUS_FAILED;
     }
 out:
@@ -144,7 +146,7 @@ static int carry_out(struct job *j, uint8_t op)
     if (rv == 0)
         return STATUS_DONE;
     if (rv == MW_ENOENT && j->client.fd >= 0)
-        return no_such(j);
+        return no_such(j, op == MW_ADMIN_RECYCLE);
     if (rv == MW_ESTATE || rv == MW_ETIMEOUT)
         return STATUS_FAILED; /* it was said why */
     return complain(&j->client, rv);

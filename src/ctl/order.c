@@ -58,9 +58,11 @@ static int add(struct parts *p, const struct mw_client_list *l, const struct mw_
     return 0;
 }
 
-/* A target is a group, or one worker of one; NULL is every group. */
-static int choose(struct parts *p, const struct mw_client_list *l, const char *target)
+/* A target is a group, NULL is every group; for RECYCLE it may be one worker. */
+static int choose(struct parts *p, const struct mw_client_list *l, const struct mw_order *o)
 {
+    const char *target = o->target;
+    int may_be_one = o->op == MW_ADMIN_RECYCLE;
     int rv = 0;
 
     *p = (struct parts){.v = calloc(l->head.ngroups + 1u, sizeof *p->v)};
@@ -70,7 +72,7 @@ static int choose(struct parts *p, const struct mw_client_list *l, const char *t
         if (mw_target_is_group(&l->groups[g], target))
             rv = add(p, l, &l->groups[g], NULL);
     }
-    for (uint32_t g = 0; rv == 0 && p->n == 0 && g < l->head.ngroups; g++) {
+    for (uint32_t g = 0; may_be_one && rv == 0 && p->n == 0 && g < l->head.ngroups; g++) {
         for (uint32_t i = 0; rv == 0 && p->n == 0 && i < l->groups[g].g.nworkers; i++) {
             if (mw_target_is_worker(&l->groups[g].workers[i], target))
                 rv = add(p, l, &l->groups[g], &l->groups[g].workers[i]);
@@ -278,7 +280,7 @@ int mw_order_carry_out(struct mw_client *c, const struct mw_order *o)
 
     if (rv)
         return rv;
-    rv = choose(&p, &l, o->target);
+    rv = choose(&p, &l, o);
     for (size_t i = 0; rv == 0 && i < p.n; i++) {
         count_old(&p.v[i], &l);
         rv = give(c, o->op, &p.v[i]);

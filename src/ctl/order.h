@@ -10,7 +10,7 @@
 /* What an order is about. Strings are borrowed. */
 struct mw_order {
     uint8_t op;         /* MW_ADMIN_RELOAD, RECYCLE, DRAIN, RESUME */
-    const char *target; /* group, GROUP/SLOT or pid; NULL: every group */
+    const char *target; /* group; for RECYCLE also GROUP/SLOT or pid; NULL: every group */
     int json;
     int64_t timeout_ms;
 };

@@ -243,6 +243,7 @@ static int open_pipe(struct mw_client *c, uint8_t op, struct mw_client_worker *w
     if (rv) {
         mw_io_close(&p[0]);
         w->problem = rv == MW_EAGAIN ? "does not read its messages" : "has gone or is ending";
+        w->gone = rv != MW_EAGAIN;
         return rv == MW_ECLOSED && c->fd < 0 ? rv : 0;
     }
     *fd_r = p[0];

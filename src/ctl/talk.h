@@ -15,6 +15,7 @@ struct mw_client_worker {
     struct mw_buf stack; /* its Python stacks, as text */
     int silent;          /* it did not write all of it in time */
     const char *problem; /* why nothing is known; NULL: something is */
+    int gone;            /* because it ended after the list was made */
     struct mw_admin_report report;
     struct mw_admin_request *requests; /* report.nrequests of them */
 };

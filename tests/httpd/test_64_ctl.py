@@ -494,6 +494,16 @@ def test_ctl_47_not_done_in_time(own_httpd):
     wait.until(lambda: [w["state"] for w in workers_of(httpd)] == ["ready"], 20, "the end of the replacement")
 
 
+@pytest.mark.parametrize("command", ["reload", "drain", "resume"])
+def test_ctl_48_orders_for_groups_take_no_process(own_httpd, command):
+    httpd = own_httpd(**one_group())
+    worker, = serving(httpd, 1)
+    for target in ("g/0", str(worker["pid"]), "other"):
+        done = httpd.ctl(command, target)
+        assert done.returncode == 1 and f"there is no group '{target}'" in done.stderr
+    assert [w["pid"] for w in workers_of(httpd)] == [worker["pid"]] and not group_of(httpd)["drained"]
+
+
 # -- drain, resume
 
 
