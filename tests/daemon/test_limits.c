@@ -418,12 +418,12 @@ static void test_limits_11_a_service_that_ends_is_no_error_and_one_that_fails_is
     (void)state;
     make_service(&r, &quits, 1);
     rig_start(&r);
-    rig_wait_log(&r, "its service scripts have ended; next start in 1 s", SOON_MS);
+    rig_wait_log(&r, "its service scripts have ended; next start in", SOON_MS);
     assert_false(rig_logged(&r, "WSGI0563"));
     fini(&r);
     make_service(&r, &fails, 1);
     rig_start(&r);
-    rig_wait_log(&r, "exited with status 1; next start in 1 s", SOON_MS);
+    rig_wait_log(&r, "exited with status 1; next start in", SOON_MS);
     assert_false(rig_logged(&r, "WSGI0768"));
     fini(&r);
 }
