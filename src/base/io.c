@@ -589,3 +589,32 @@ void mw_io_close_from(int low)
     for (int fd = low; fd < top; fd++)
         close(fd);
 }
+
+static int compare(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+static void close_between(int low, int high)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)low, (unsigned)high, 0u) == 0)
+        return;
+#endif
+    for (int fd = low; fd <= high; fd++)
+        close(fd);
+}
+
+void mw_io_close_but(int low, int *keep, size_t n)
+{
+    qsort(keep, n, sizeof *keep, compare);
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] < low)
+            continue; /* also one that is named twice */
+        if (keep[i] > low)
+            close_between(low, keep[i] - 1);
+        low = keep[i] + 1;
+    }
+    mw_io_close_from(low);
+}

@@ -79,5 +79,7 @@ MW_MUST_CHECK int mw_io_read_at(int fd, void *p, size_t n, uint64_t at);
 
 /* Close every descriptor >= low. */
 void mw_io_close_from(int low);
+/* The same but for those named in `keep`, which is sorted by this; -1 and the like do no harm. */
+void mw_io_close_but(int low, int *keep, size_t n);
 
 #endif

@@ -76,19 +76,6 @@ static void close_list(struct conn *c)
     }
 }
 
-void mw_endpoint_destroy(struct mw_endpoint **ep)
-{
-    struct mw_endpoint *e = *ep;
-
-    if (!e)
-        return;
-    for (unsigned i = 0; i < e->nslots; i++)
-        close_list(e->slots[i].top);
-    pthread_mutex_destroy(&e->lock);
-    free(e);
-    *ep = NULL;
-}
-
 /* n idle connections more, of all groups together. */
 static void count_idle(struct mw_endpoint *e, int n)
 {

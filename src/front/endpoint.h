@@ -33,9 +33,9 @@ struct mw_endpoint_config {
     unsigned queue_max;     /* requests of the group that wait for a thread; 0: any number */
 };
 
+/* For as long as the process lives. */
 MW_MUST_CHECK int mw_endpoint_create(struct mw_endpoint **out,
                                      const struct mw_endpoint_config *cfg);
-void mw_endpoint_destroy(struct mw_endpoint **e);
 
 /* A claimed thread and the connection to its worker. */
 struct mw_lease {

@@ -11,10 +11,8 @@
  */
 #include "generation.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -217,37 +215,7 @@ void mw_generation_leave_others(const struct mw_generation *g)
             (void)release(other);
 }
 
-static int is_kept(const int *keep, unsigned n, int fd)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (keep[i] == fd)
-            return 1;
-    return 0;
-}
-
-/* Close everything httpd has open (listening sockets, other modules' pipes) but what is named. */
-static void close_others(const int *keep, unsigned n)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    struct dirent *entry;
-
-    if (!dir) {
-        long max = sysconf(_SC_OPEN_MAX);
-
-        for (int fd = STDERR_FILENO + 1; fd < (max > 0 ? max : 1024); fd++)
-            if (!is_kept(keep, n, fd))
-                close(fd);
-        return;
-    }
-    while ((entry = readdir(dir))) {
-        int fd = (int)strtol(entry->d_name, NULL, 10);
-
-        if (fd > STDERR_FILENO && fd != dirfd(dir) && !is_kept(keep, n, fd))
-            close(fd);
-    }
-    closedir(dir);
-}
-
+/* Close everything httpd has open (listening sockets, other modules' pipes) but what the supervisor needs. */
 static void keep_only_ours(const struct mw_generation *g)
 {
     int *keep = apr_palloc(g->pool, (2 * g->ngroups + 4) * sizeof *keep);
@@ -262,7 +230,7 @@ static void keep_only_ours(const struct mw_generation *g)
         keep[n++] = g->groups[i].log_fd;
     }
     closelog(); /* the C library opens it again when it needs it */
-    close_others(keep, n);
+    mw_io_close_but(STDERR_FILENO + 1, keep, n);
 }
 
 /* Never returns. Not httpd's exit: its pools and cleanups belong to the parent. */

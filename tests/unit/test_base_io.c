@@ -477,6 +477,29 @@ static void test_io_19_close_from_closes_the_rest(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void test_io_19_close_but_keeps_what_is_named(void **state)
+{
+    int keep[] = {40, -1, 22, 30, 22, 3}; /* in any order, twice, none, below the first */
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int ok = 1;
+        for (int fd = 20; fd <= 50; fd++)
+            ok = ok && dup2(0, fd) == fd;
+        mw_io_close_but(21, keep, MW_ARRAY_LEN(keep));
+        for (int fd = 20; fd <= 50; fd++) {
+            int kept = fd == 20 || fd == 22 || fd == 30 || fd == 40;
+            ok = ok && (fcntl(fd, F_GETFD) >= 0) == kept;
+        }
+        _exit(ok ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void test_io_23_a_descriptor_in_a_stream(void **state)
 {
     struct pair *p = *state;
@@ -631,6 +654,7 @@ int main(void)
         ON(stream, test_io_17_close_keeps_errno),
         ON(stream, test_io_18_shared_memory_has_a_fixed_size),
         ON(stream, test_io_19_close_from_closes_the_rest),
+        ON(stream, test_io_19_close_but_keeps_what_is_named),
         ON(stream, test_io_20_an_interrupted_send_goes_on),
         ON(stream, test_io_21_signals_do_not_lengthen_a_sockets_timeout),
         ON(stream, test_io_22_a_peer_that_hung_up),
