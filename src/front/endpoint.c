@@ -7,6 +7,7 @@
  */
 #include "endpoint.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,6 +21,10 @@
 #define CHANGE_TIMEOUT_MS 100 /* how long a dead worker may look alive on the board */
 #define SWEEP_MS 1000         /* between two looks for old idle connections */
 #define DOUBT_MS 1000 /* a connection that was idle for longer is looked at before its use */
+#define BODY_BUFFER (256 << 10) /* bytes of a socket's buffer */
+#define ANSWER_BUFFER (512 << 10)
+
+_Static_assert(BODY_BUFFER >= 2 * MW_BODY_WINDOW, "with what the kernel counts beside the bytes");
 
 struct conn {
     struct mw_link link; /* first: a lease names the connection by its link */
@@ -217,6 +222,23 @@ static int hand_over(const struct mw_endpoint *e, const struct mw_claim *claim, 
     return rv;
 }
 
+/* What is larger than the system allows becomes what it allows. A Unix socket's buffer counts with its
+ * sender. */
+static void set_buffer(int fd, int64_t n)
+{
+    int value = n > INT_MAX / 2 ? INT_MAX / 2 : (int)n;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value);
+}
+
+/* Towards the worker there is room for all the credit it gives: sending a body must not wait while the
+ * worker itself waits for this process to take its answer. */
+static void set_buffers(const struct mw_endpoint_config *cfg, const int pair[2])
+{
+    set_buffer(pair[0], cfg->receive_buffer > BODY_BUFFER ? cfg->receive_buffer : BODY_BUFFER);
+    set_buffer(pair[1], cfg->send_buffer ? cfg->send_buffer : ANSWER_BUFFER);
+}
+
 static int connect_worker(const struct mw_endpoint *e, const struct mw_claim *claim,
                           struct conn **out)
 {
@@ -230,6 +252,7 @@ static int connect_worker(const struct mw_endpoint *e, const struct mw_claim *cl
 
     if (rv)
         return rv;
+    set_buffers(&e->cfg, pair);
     rv = hand_over(e, claim, pair[1]);
     mw_io_close(&pair[1]);
     c = rv ? NULL : calloc(1, sizeof *c);

@@ -117,6 +117,8 @@ static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
             .idle_ms = spec->connection_idle_timeout_ms,
             .pool_max = IDLE_CONNECTIONS_MAX,
             .queue_max = (unsigned)spec->queue_max,
+            .send_buffer = spec->send_buffer_size,
+            .receive_buffer = spec->receive_buffer_size,
         };
         int rv = mw_board_join(cfg.board, f->pid);
 

@@ -213,10 +213,35 @@ static enum outcome on_inform(struct remote *rm, struct mw_link *l, const struct
     return bad_frame(rm, f, rv == MW_EINVAL ? mw_rsp_fault_text(fault) : mw_err_text(rv));
 }
 
+/* The first line of a head that is over header-buffer-size: its name; or NULL. */
+static const char *find_long_line(const struct remote *rm, const struct mw_frame *f)
+{
+    uint64_t max = (uint64_t)rm->t->group->spec.header_buffer_size;
+    struct mw_rsp rsp;
+    struct mw_str name, value;
+
+    if (max == 0 || mw_rsp_view(&rsp, f->payload, f->n, NULL))
+        return NULL;
+    while (mw_rsp_next(&rsp.fields, &name, &value))
+        if (name.n + value.n + sizeof ": " - 1 > max)
+            return name.p;
+    return NULL;
+}
+
 static enum outcome on_head(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     enum mw_rsp_fault fault = MW_RSP_FINE;
-    int rv = mw_chan_head(&rm->ch->chan, f->payload, f->n, &fault);
+    const char *name = find_long_line(rm, f);
+    int rv;
+
+    if (name && rm->ch->chan.state == MW_CHAN_OPEN) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, rm->ch->r,
+                      "WSGI0144: the line '%.100s' of the answer's header is longer than "
+                      "header-buffer-size, %" APR_INT64_T_FMT " bytes; 500",
+                      name, rm->t->group->spec.header_buffer_size);
+        return end_lost(rm, HTTP_INTERNAL_SERVER_ERROR);
+    }
+    rv = mw_chan_head(&rm->ch->chan, f->payload, f->n, &fault);
 
     (void)l;
     if (rv)

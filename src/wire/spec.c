@@ -59,6 +59,14 @@ const struct mw_opt mw_spec_opts[] = {
     {"response-flush-delay", MW_OPT_INT, AT(response_flush_delay_ms), 0, 1000, 5,
      "Milliseconds between two flushes of an answer that comes in pieces: what comes sooner goes out "
      "together with what follows; 0: every piece at once."},
+    {"send-buffer-size", MW_OPT_BYTES, AT(send_buffer_size), 512, GIB, 0,
+     "Bytes of answers that the kernel holds between a process and httpd (SO_SNDBUF), as far as the system "
+     "allows; 0: 512K."},
+    {"receive-buffer-size", MW_OPT_BYTES, AT(receive_buffer_size), 512, GIB, 0,
+     "The same for bodies of requests on their way to a process; 0, and less than that: 256K."},
+    {"header-buffer-size", MW_OPT_BYTES, AT(header_buffer_size), 8192, GIB, 0,
+     "Bytes of the longest header line in an answer, name and value; a longer one makes it 500; 0: no limit "
+     "but that of the whole head, 256K."},
     {"startup-timeout", MW_OPT_SECS, AT(startup_timeout_ms), 0, DAY_MS, SECS(60),
      "Seconds from the start of a process until its preloaded scripts are imported; then it is "
      "killed and started again later; 0: no limit."},

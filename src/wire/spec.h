@@ -80,6 +80,11 @@ struct mw_spec {
     int64_t response_spool_size;        /* bytes beyond that in a file; 0: none */
     int64_t response_flush_delay_ms;    /* between two flushes of a stream */
 
+    /* Of the sockets between httpd and the processes; bytes, 0: not given. */
+    int64_t send_buffer_size;
+    int64_t receive_buffer_size;
+    int64_t header_buffer_size; /* of one line, which is httpd's to check */
+
     /* Of the interpreter: two options, and what the directives said. */
     struct mw_pyopts py;
 

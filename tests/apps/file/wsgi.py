@@ -1,4 +1,4 @@
-"""Files of the test's folder through wsgi.file_wrapper: ?key=K&way=W&at=N&length=N&type=T&status=S&etag=E"""
+"""Files of the test's folder through wsgi.file_wrapper: ?key=K&way=W&at=N&length=N&type=T&status=S&etag=E&pad=N"""
 
 import gzip
 import io
@@ -34,6 +34,8 @@ def application(environ, start_response):
         file = gzip.open(name, "rb")
     else:
         file = open(name, "rb", buffering=0 if way == "raw" else -1)
+    if "pad" in query:
+        headers.append(("X-Pad", "p" * (int(query["pad"]) - len("X-Pad: "))))
     file.read(int(query.get("at", "0")))
     start_response(query.get("status", "200 OK"), headers)
     return environ["wsgi.file_wrapper"](file)
