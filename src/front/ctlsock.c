@@ -40,13 +40,20 @@ static struct made *made(void)
     return m ? m : ap_retained_data_create(RETAINED_KEY, sizeof *m);
 }
 
+/* Whether the socket there is one that this process has made, for the configuration before. */
+static int is_ours(const char *path, const struct stat *st)
+{
+    const struct made *m = made();
+
+    return strcmp(m->path, path) == 0 && m->dev == st->st_dev && m->ino == st->st_ino;
+}
+
 void mw_ctlsock_remove(void)
 {
     struct made *m = made();
     struct stat st;
 
-    if (m->path[0] && m->owner == getpid() && lstat(m->path, &st) == 0 && st.st_dev == m->dev &&
-        st.st_ino == m->ino)
+    if (m->path[0] && m->owner == getpid() && lstat(m->path, &st) == 0 && is_ours(m->path, &st))
         unlink(m->path);
     m->path[0] = '\0';
 }
@@ -88,6 +95,8 @@ static const char *look(apr_pool_t *p, const struct sockaddr_un *sa)
         return errno == ENOENT ? NULL : apr_pstrdup(p, strerror(errno));
     if (!S_ISSOCK(st.st_mode))
         return "there is a file of this name, which is no socket";
+    if (is_ours(sa->sun_path, &st))
+        return NULL;
     return is_in_use(sa) ? "another httpd listens there; name another path with WSGIControlSocket"
                          : NULL;
 }

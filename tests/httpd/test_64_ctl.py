@@ -280,7 +280,8 @@ def in_the_way(path, what):
     before = os.lstat(path)
     yield
     listener.close()
-    assert os.lstat(path) == before
+    after = os.lstat(path)
+    assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
     (os.rmdir if what == "folder" else os.unlink)(path)
 
 
@@ -350,6 +351,25 @@ def test_ctl_22_without_groups_there_is_none(own_httpd):
     httpd = own_httpd(vhosts={"a": apps_config()})
     assert httpd.fetch("/hello").status == 200
     assert os.listdir(httpd.path("run")) == ["httpd.pid"]
+
+
+def test_ctl_23_a_supervisor_that_stands_still_does_not_stop_a_restart(own_httpd):
+    """Its socket's queue is full; the path was configured."""
+    httpd = own_httpd(**one_group("graceful-timeout=1 shutdown-timeout=1", main="WSGIControlSocket wsgi.ctl.sock\n"))
+    old = httpd.ctl_json("ps")["supervisor"]["pid"]
+    os.kill(old, signal.SIGSTOP)
+    waiting = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.kill, old, signal.SIGCONT)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(200):
+                waiting.append(stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(httpd.path(SOCKET))
+        assert 10 < len(waiting) < 200
+        httpd.graceful()
+        assert httpd.ctl_json("ps")["supervisor"]["pid"] != old
+    wait.until(lambda: httpd.supervisors() == {httpd.ctl_json("ps")["supervisor"]["pid"]}, 15, "one supervisor")
 
 
 # -- reload, recycle
