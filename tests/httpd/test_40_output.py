@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from conftest import STREAMED
 from harness import client, server
 
 LONG = b"0123456789abcdef" * 65536
@@ -463,14 +464,13 @@ def test_output_42_directory_instead_of_a_script_is_403(app, log):
     log.wait("WSGI0136")
 
 
-SITE = {"vhost": "    WSGIScriptAlias /folder @apps@\n"}
+SITE = {"options": STREAMED, "vhost": "    WSGIScriptAlias /folder @apps@\n"}
 
 
 @pytest.mark.parametrize("way", ["iterate", "write", "log"])
 @pytest.mark.parametrize("coded", [False, True])
 def test_output_43_a_dialogue(app, log, way, coded):
-    """A block does not wait in the server while the application waits for what the client says to it. (Smaller
-    bodies are read as a whole before a daemon is called.)"""
+    """A block does not wait in the server while the application waits for what the client says to it."""
     log.allow("turn [0-9]+$")
     turns, n = app("turns"), 50
     said = [b"answer %d %s\n" % (i, b"." * 400) for i in range(n)]

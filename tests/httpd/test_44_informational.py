@@ -6,10 +6,12 @@ from urllib.parse import quote
 
 import pytest
 
+from conftest import STREAMED
 from harness import server
 
 HTTP2 = server.MPM != "prefork"  # mod_http2 does not work with it
-SITE = {"modules": ("http2",), "vhost": "    Protocols h2c http/1.1\n    H2EarlyHints on\n"} if HTTP2 else {}
+SITE = {"options": STREAMED, "modules": ("http2",) if HTTP2 else (),
+        "vhost": "    Protocols h2c http/1.1\n    H2EarlyHints on\n" if HTTP2 else ""}
 
 LINKS = [("Link", "</a.css>; rel=preload; as=style"), ("Link", "</b.js>; rel=preload; as=script")]
 

@@ -167,7 +167,7 @@ def test_identity_22_every_group_is_named(own_httpd):
 
 @root_only
 def test_identity_23_what_it_has_anyway_is_no_error(own_httpd):
-    httpd = own_httpd.make(**one_group(f"user={server.USER} group={server.GROUP} cpu-priority=1 umask=022"))
+    httpd = own_httpd.make(**one_group(f"user={server.USER} group={server.GROUP} cpu-priority=19 umask=022"))
     httpd.become(server.USER)
     httpd.start()
     assert httpd.fetch("/who").json()["uid"] == [uid_of(server.USER)] * 3
