@@ -8,6 +8,7 @@
 #include "interp.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,11 @@ static unsigned processors(void)
 {
 #ifdef Py_GIL_DISABLED
     return 1;
+#elif defined(CPU_COUNT)
+    cpu_set_t ours;
+
+    CPU_ZERO(&ours);
+    return sched_getaffinity(0, sizeof ours, &ours) ? 2 : (unsigned)CPU_COUNT(&ours);
 #else
     long n = sysconf(_SC_NPROCESSORS_ONLN);
 
