@@ -103,11 +103,12 @@ class Account:
         for ident, status, kinds, reason in BY_LOG:
             if fate.what != load.CUT and (fate.what, fate.status) != (load.STATUS, status):
                 continue
-            for event in self._near(fate, kinds):
-                if (event.slot, event.group) in self._blamed(fate, ident):
-                    if kinds == DEADLY:
-                        self.died_with[event].append(fate)
-                    return reason
+            blamed = self._blamed(fate, ident)
+            events = [e for e in self._near(fate, kinds) if (e.slot, e.group) in blamed]
+            if events and kinds == DEADLY:  # others may have been killed in that slot shortly before or after
+                self.died_with[min(events, key=lambda e: abs(fate.ended - e.at))].append(fate)
+            if events:
+                return reason
         return None
 
     def _blamed(self, fate, ident):

@@ -22,6 +22,7 @@ from harness import procs, wait
 
 CONNECTIONS = 16
 KILL_EVERY = 0.2
+KILL_PAUSE = 0.02  # between a client's requests: what is measured are starts, not who gets the processors
 WHOLE_WITHIN = 0.1  # beyond the interpreter's start-up
 MIX = ((load.Small, 12), (load.Working, 1), (load.Upload, 1), (load.Stream, 1), (load.Sized, 1))
 _LOGGED = re.compile(r"^\[\w{3} (\w{3} \d+ [\d:.]+ \d{4})\]")
@@ -55,9 +56,9 @@ def every(interval, seconds, what):
         what(i)
 
 
-def under_load(site, seconds, interval, what):
+def under_load(site, seconds, interval, what, pause=0.0):
     """The fates of all requests while what(i) is done."""
-    with load.Load(site.port, ["/main"], 1, n=CONNECTIONS, mix=MIX, keeps=(0.9, 1)) as clients:
+    with load.Load(site.port, ["/main"], 1, n=CONNECTIONS, mix=MIX, keeps=(0.9, 1), pause=pause) as clients:
         every(interval, seconds, what)
     return clients.fates
 
@@ -87,15 +88,16 @@ def recycled(site, seconds):
 
 
 class Starts(threading.Thread):
-    """How long Python takes to start and import the same script, in the same load."""
+    """How long Python takes to start and import the same script, in the same load, from the same moments."""
 
     def __init__(self, site):
         super().__init__(daemon=True)
-        self.site, self.times, self.ending = site, [], threading.Event()
+        self.site, self.times, self.now, self.ending = site, [], threading.Event(), False
 
     def run(self):
         text = f"exec(compile(open({self.site.script('/main')!r}).read(), 'main', 'exec'))"
-        while not self.ending.wait(1):
+        while self.now.wait() and not self.ending:
+            self.now.clear()
             begin = time.monotonic()
             subprocess.run([sys.executable, "-c", text], check=True)
             self.times.append(time.monotonic() - begin)
@@ -105,7 +107,8 @@ class Starts(threading.Thread):
         return self
 
     def __exit__(self, *_):
-        self.ending.set()
+        self.ending = True
+        self.now.set()
         self.join()
 
 
@@ -123,9 +126,9 @@ def replacements(site, kills):
 
 def killed(site, seconds):
     """kill -9 of a random worker every 200 ms, 4 processes with 4 threads"""
-    rng, events, kills = random.Random(1), [], []
+    rng, events, kills, starts = random.Random(1), [], [], Starts(site)
 
-    def kill(_):
+    def kill(i):
         found = sorted(pid for pid in site.workers() if site.is_ready(pid))
         if not found:
             return
@@ -135,10 +138,12 @@ def killed(site, seconds):
             events.append(Event("SIGKILL", pid, group="main", slot=slot, threads=4))
             kills.append((time.time(), slot))
             os.kill(pid, signal.SIGKILL)
+            if i % 5 == 0:
+                starts.now.set()
         except (OSError, ProcessLookupError):
             pass
-    with Starts(site) as starts:
-        fates = under_load(site, seconds, KILL_EVERY, kill)
+    with starts:
+        fates = under_load(site, seconds, KILL_EVERY, kill, KILL_PAUSE)
     site.settle()
     count = Count(site, fates, events)
     times = replacements(site, kills)

@@ -31,7 +31,7 @@ import subject  # noqa: E402
 from harness import procs, server  # noqa: E402
 
 SEEDS = (1, 2, 3)
-SECONDS = 25
+SECONDS = 20
 FIGURE_SECONDS = 60
 CLIENTS = 12
 SHOWN = 12  # lost requests and log lines that are printed
