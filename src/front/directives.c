@@ -117,14 +117,22 @@ static const char *set_script_owner(const cmd_parms *cmd, struct mw_group *g, co
 static void remark_sockets(const cmd_parms *cmd, const struct mw_spec *spec, const char *subject)
 {
     apr_array_header_t *remarks = mw_config_global(cmd->server)->remarks;
+    const struct {
+        const char *name;
+        int given;
+        const char *why;
+    } rows[] = {
+        {"listen-backlog", spec->listen_backlog >= 0,
+         "connections are handed over, no socket is made"},
+        {"socket-user", spec->socket_user != NULL,
+         "connections are handed over, no socket is made"},
+    };
 
-    if (spec->listen_backlog >= 0 || spec->socket_user)
-        APR_ARRAY_PUSH(remarks, const char *) = apr_psprintf(
-            cmd->pool,
-            "%s= of %s%s (%s) has no effect: connections are handed over, no socket "
-            "is made",
-            spec->socket_user ? "socket-user" : "listen-backlog", cmd->cmd->name, subject,
-            mw_cmd_where(cmd));
+    for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++)
+        if (rows[i].given)
+            APR_ARRAY_PUSH(remarks, const char *) = apr_psprintf(
+                cmd->pool, "%s= of %s%s (%s) has no effect: %s", rows[i].name, cmd->cmd->name,
+                subject, mw_cmd_where(cmd), rows[i].why);
 }
 
 static const char *check_environment(const cmd_parms *cmd, const struct mw_spec *spec,

@@ -724,7 +724,7 @@ static void read_signals(struct worker *w)
 
 /* A claim on this worker is a request that is on its way. Without any connection it is one whose owner
  * is gone, or whose connection comes very soon. */
-static int may_leave(const struct worker *w)
+static int may_leave(struct worker *w)
 {
     struct mw_slot_info info;
     uint64_t now = mw_clock_ms();

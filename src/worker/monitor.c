@@ -207,30 +207,35 @@ static void count_request(struct mw_monitor *m)
 
 int mw_monitor_begin(struct mw_monitor *m, unsigned thread, struct mw_chan_sock *cs)
 {
-    __atomic_add_fetch(&m->busy, 1, __ATOMIC_RELAXED);
     mw_running_begin(m->cfg.running, thread, cs);
-    count_request(m);
+    if (m->requests_max)
+        count_request(m);
     return mw_monitor_serves_once(m->cfg.spec);
 }
 
 int mw_monitor_end(struct mw_monitor *m, unsigned thread, uint32_t flags)
 {
-    int given_up = mw_running_end(m->cfg.running, thread);
-
+    /* Before it is over, or the process would seem idle since the last one. */
     if (m->cfg.spec->inactivity_timeout_ms && !(flags & MW_REQ_IGNORE_ACTIVITY))
         __atomic_store_n(&m->active_ms, mw_clock_ms(), __ATOMIC_RELAXED);
-    __atomic_sub_fetch(&m->busy, 1, __ATOMIC_RELAXED);
-    return given_up;
+    return mw_running_end(m->cfg.running, thread);
 }
 
 /* -- the main thread -- */
 
-unsigned mw_monitor_running(const struct mw_monitor *m)
+static void count(void *ctx, const struct mw_running_entry *e)
 {
-    unsigned busy = __atomic_load_n(&m->busy, __ATOMIC_RELAXED);
-    unsigned lost = mw_running_lost(m->cfg.running);
+    unsigned *n = ctx;
 
-    return busy > lost ? busy - lost : 0;
+    *n += !e->lost;
+}
+
+unsigned mw_monitor_running(struct mw_monitor *m)
+{
+    unsigned n = 0;
+
+    mw_running_each(m->cfg.running, count, &n);
+    return n;
 }
 
 /* Half of the threads are lost. */
@@ -256,13 +261,19 @@ static uint64_t look_at_requests(struct mw_monitor *m, uint64_t now)
     return next;
 }
 
+static uint64_t last_active(const struct mw_monitor *m)
+{
+    return __atomic_load_n(&m->active_ms, __ATOMIC_RELAXED);
+}
+
 static void look_at_activity(struct mw_monitor *m, uint64_t now)
 {
     uint64_t limit = (uint64_t)m->cfg.spec->inactivity_timeout_ms;
-    uint64_t active = __atomic_load_n(&m->active_ms, __ATOMIC_RELAXED);
     char why[WHY_MAX];
 
-    if (!limit || !active || m->inactive || mw_monitor_running(m) || now < active + limit)
+    /* In this order: a request that has just ended is seen as running or by its end. */
+    if (!limit || m->inactive || !last_active(m) || mw_monitor_running(m) ||
+        now < last_active(m) + limit)
         return;
     m->inactive = 1;
     snprintf(why, sizeof why, "no request for %llu s (inactivity-timeout)",

@@ -29,9 +29,8 @@ struct mw_monitor_config {
 struct mw_monitor {
     struct mw_monitor_config cfg;
     uint64_t requests_max; /* 0: no limit */
-    uint64_t requests;     /* atomic: that were begun */
+    uint64_t requests;     /* atomic: that were begun; counted only with requests_max */
     uint64_t active_ms; /* atomic: end of the last one that counts as activity; 0: there was none */
-    unsigned busy;      /* atomic: requests at work, those of lost threads included */
     uint64_t probed_ms; /* atomic: when the GIL was last had */
     int inactive;       /* it has asked to be replaced for that */
 
@@ -63,7 +62,7 @@ int mw_monitor_end(struct mw_monitor *m, unsigned thread, uint32_t flags);
 uint64_t mw_monitor_look(struct mw_monitor *m);
 
 /* Requests at work whose threads are not lost. */
-unsigned mw_monitor_running(const struct mw_monitor *m);
+unsigned mw_monitor_running(struct mw_monitor *m);
 
 /* One line in the log for each request that is cut when the process ends now. */
 void mw_monitor_log_cut(struct mw_monitor *m, const char *why);
