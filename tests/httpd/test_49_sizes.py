@@ -62,3 +62,23 @@ def test_sizes_03_limits(own_httpd, option, least):
     for value in (least - 1, 1, -1, (1 << 30) + 1):
         said = own_httpd.make(main=f"WSGIDaemonProcess a {option}={value}\n").fails_to_start()
         assert re.search(rf"{option}.*{value}", said), said
+
+
+@pytest.mark.parametrize("n", [2731, 16384, 16385, 65536, 100000, 131072, 200001])
+@pytest.mark.parametrize("group", ["tiny", "huge"])
+def test_sizes_04_a_client_that_waits_for_answers(site, group, n):
+    """It sends the next block when it has the last one back: nobody may wait for more of the body before. (A body of
+    at most 16 KiB is always read whole.)"""
+    blocks = [os.urandom(n) for _ in range(6)]
+    with client.Conn(site.port(group)) as conn:
+        conn.send(conn.build("POST", f"/pingpong?n={n}", [("Content-Length", str(6 * n))]) + blocks[0])
+        rsp = conn.head("POST")
+        pieces, got = conn.pieces(rsp), b""
+        for i, block in enumerate(blocks):
+            while len(got) < n:
+                got += next(pieces)
+            assert got == block
+            got = b""
+            if i < 5:
+                conn.send(blocks[i + 1])
+        assert not b"".join(pieces) and rsp.complete
