@@ -178,6 +178,7 @@ void mw_py_signalled(int signum)
  * others faulthandler is made to listen to a signal and to write to a descriptor of ours, which
  * mw_py_dump points at the caller's; it then knows the main interpreter only. */
 #define DUMP_SIGNAL (SIGRTMAX - 6)
+#define FRAMES_MAX 200 /* of one thread */
 typedef const char *dump_fn(int fd, PyInterpreterState *is, PyThreadState *current);
 
 /* Set once at start; mw_py_dump has no argument for it and runs in signal handlers. */
@@ -256,17 +257,66 @@ void mw_py_dump(int fd)
         dump_by_signal(fd);
 }
 
+/* -- stacks, with the GIL -- */
+
+#ifdef Py_GIL_DISABLED
+/* Other threads run on, and what they do to their frames cannot be stopped from here. */
+static void walk_interp(int fd, const struct mw_py_interp *in)
+{
+    if (in == mw_py_interp_first())
+        dump_by_signal(fd);
+}
+#else
+static const char *text_of(PyObject *s)
+{
+    const char *text = s ? PyUnicode_AsUTF8(s) : NULL;
+
+    if (!text)
+        PyErr_Clear();
+    return text ? text : "?";
+}
+
+static void walk_thread(int fd, PyThreadState *ts, const PyThreadState *current)
+{
+    PyFrameObject *frame = PyThreadState_GetFrame(ts);
+
+    dprintf(fd, "%s 0x%016lx (most recent call first):\n",
+            ts == current ? "Current thread" : "Thread", ts->thread_id);
+    if (!frame)
+        dprintf(fd, "  <no Python frame>\n");
+    for (int i = 0; frame && i < FRAMES_MAX; i++) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        dprintf(fd, "  File \"%s\", line %d in %s\n", text_of(code->co_filename),
+                PyFrame_GetLineNumber(frame), text_of(code->co_name));
+        Py_DECREF(code);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+    dprintf(fd, "\n");
+}
+
+/* As faulthandler writes it, where that cannot be called for an interpreter. */
+static void walk_interp(int fd, const struct mw_py_interp *in)
+{
+    const PyThreadState *current = PyThreadState_Get();
+
+    dprintf(fd, "Interpreter '%s':\n", mw_py_interp_name(in));
+    for (PyThreadState *ts = PyInterpreterState_ThreadHead(in->is); ts; ts = PyThreadState_Next(ts))
+        walk_thread(fd, ts, current);
+}
+#endif
+
 void mw_py_stacks(int fd)
 {
-    struct mw_py_interp *in = mw_py_interp_first();
-
-    for (; in; in = dump.direct ? mw_py_interp_next(in) : NULL) {
+    for (struct mw_py_interp *in = mw_py_interp_first(); in; in = mw_py_interp_next(in)) {
         if (mw_py_enter(in))
             continue;
         if (dump.direct)
             dump_interp(fd, in);
         else
-            dump_by_signal(fd);
+            walk_interp(fd, in);
         mw_py_leave();
     }
 }
