@@ -180,8 +180,8 @@ enum mw_end mw_chan_end(struct mw_chan *c, enum mw_end how)
 
 const char *mw_end_name(enum mw_end how)
 {
-    static const char *const names[] = {"complete",   "failed", "truncated", "no script",
-                                        "unreadable", "reload", "aborted",   "timeout"};
+    static const char *const names[] = {"complete",   "failed",  "truncated", "no script",
+                                        "unreadable", "aborted", "timeout"};
 
     return (unsigned)how < MW_ARRAY_LEN(names) ? names[how] : "unknown";
 }

@@ -26,10 +26,8 @@ enum mw_end {
     MW_END_TRUNCATED = 2,  /* the answer is cut; must not look complete */
     MW_END_NO_SCRIPT = 3,  /* the script file is not there; no head went out: 404 */
     MW_END_UNREADABLE = 4, /* the script may not be read; no head went out: 403 */
-    /* The worker is being replaced, the application has not seen the request: try another one. */
-    MW_END_RELOAD = 5,
-    MW_END_ABORTED = 6, /* the client went away and the engine stopped for it */
-    MW_END_TIMEOUT = 7  /* the application took longer than it may; no head went out: 504 */
+    MW_END_ABORTED = 5,    /* the client went away and the engine stopped for it */
+    MW_END_TIMEOUT = 6     /* the application took longer than it may; no head went out: 504 */
 };
 #define MW_END_LAST MW_END_TIMEOUT
 

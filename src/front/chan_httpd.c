@@ -345,8 +345,6 @@ static int end_status(const struct mw_chan_httpd *ch, enum mw_end how)
         return HTTP_NOT_FOUND;
     case MW_END_UNREADABLE:
         return HTTP_FORBIDDEN;
-    case MW_END_RELOAD:
-        return HTTP_SERVICE_UNAVAILABLE;
     case MW_END_TIMEOUT:
         return HTTP_GATEWAY_TIME_OUT;
     default:

@@ -316,8 +316,6 @@ static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw
         return bad_frame(rm, f, mw_err_text(rv));
     if (mw_link_has_input(l))
         return bad_frame(rm, f, "bytes follow it");
-    if (how == MW_END_RELOAD && rm->ch->chan.state == MW_CHAN_OPEN && !rm->body_used)
-        return OUT_AGAIN;
     rm->how = (enum mw_end)how;
     /* Often it was not the thread itself that said so: nobody reads its connection any more. */
     return how == MW_END_TIMEOUT ? OUT_LOST : OUT_DONE;

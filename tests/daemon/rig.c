@@ -581,7 +581,7 @@ void rig_ask_patiently(struct rig *r, const struct ask *a, struct answer *out)
 
     for (int i = 0; i < 10; i++) {
         ask_once(r, a, out, &claim);
-        if (out->end != MW_END_RELOAD && !out->unread)
+        if (!out->unread)
             return;
         await_change(r, a->group, &claim);
         answer_fini(out);
