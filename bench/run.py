@@ -83,7 +83,8 @@ def measure(lab, names):
 
 
 def summary(sections):
-    verdicts = [figure.verdict() for section in sections for figure in section.figures]
+    verdicts = [figure.verdict() for section in sections for figure in section.figures
+                if figure.target is not None]
     return "%d targets reached, %d missed, %d failed" % tuple(
         verdicts.count(verdict) for verdict in ("reached", "missed", "failed"))
 

@@ -57,9 +57,10 @@ MODULE = {
     OURS: """\
 LoadModule wsgi_module {build}/mod_wsgi.so
 LoadModule bench_hello_module {folder}/mod_bench_hello.so
-<Location /c>
+Alias /mapped {script}
+<LocationMatch ^/(c|mapped)$>
     SetHandler bench-hello
-</Location>
+</LocationMatch>
 WSGIScriptAlias /embedded {script}
 """,
     DEBIAN: """\
