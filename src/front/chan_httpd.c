@@ -286,13 +286,25 @@ static int may_sendfile(request_rec *r)
     return ours >= 0 ? ours : core->enable_sendfile == ENABLE_SENDFILE_ON;
 }
 
+/* A file that is the whole answer can be asked for in parts, and clients that seek want to know it. */
+static void tell_ranges(const struct mw_chan_httpd *ch, int64_t n)
+{
+    request_rec *r = ch->r;
+
+    if (r->status == HTTP_OK && ch->chan.sent == 0 && ch->chan.left == n &&
+        !apr_table_get(r->headers_out, "Accept-Ranges"))
+        ap_set_accept_ranges(r);
+}
+
 static int op_file(struct mw_chan *c, int fd, int64_t offset, int64_t n, unsigned flags)
 {
     struct mw_chan_httpd *ch = self(c);
     struct mw_outflow_file file = {fd, offset, n, may_sendfile(ch->r)};
 
-    if (!ch->replaced && !ch->redirect)
+    if (!ch->replaced && !ch->redirect) {
+        tell_ranges(ch, n);
         return mw_outflow_file(&ch->flow, &file, (flags & MW_DATA_MORE) != 0);
+    }
     mw_io_close_given(&fd);
     return ch->r->connection->aborted ? MW_EABORT : 0;
 }

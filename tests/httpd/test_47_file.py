@@ -196,7 +196,9 @@ def test_file_11_if_range(get, data, variant, tag, status):
 def test_file_12_no_range_of_other_answers(get, data, variant):
     content = data()
     rsp = get(variant, "status=203%20Else", [("Range", "bytes=5-9")])
-    assert (rsp.status, rsp.body) == (203, content)
+    assert (rsp.status, rsp.body) == (203, content) and rsp.get("Accept-Ranges") is None
+    assert get(variant).get("Accept-Ranges") == "bytes"
+    assert get(variant, "ranges=none").get("Accept-Ranges") == "none"
 
 
 # -- filters and protocols

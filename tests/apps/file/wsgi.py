@@ -1,4 +1,4 @@
-"""Files of the test's folder through wsgi.file_wrapper: ?key=K&way=W&at=N&length=N&type=T&status=S&etag=E&pad=N"""
+"""Files of the test's folder through wsgi.file_wrapper: ?key=K&way=W&at=N&length=N&type=T&status=S&etag=E&ranges=R&pad=N"""
 
 import gzip
 import io
@@ -34,6 +34,8 @@ def application(environ, start_response):
         file = gzip.open(name, "rb")
     else:
         file = open(name, "rb", buffering=0 if way == "raw" else -1)
+    if "ranges" in query:
+        headers.append(("Accept-Ranges", query["ranges"]))
     if "pad" in query:
         headers.append(("X-Pad", "p" * (int(query["pad"]) - len("X-Pad: "))))
     file.read(int(query.get("at", "0")))
