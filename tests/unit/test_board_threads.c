@@ -50,7 +50,8 @@ struct shared {
     atomic_int holder[SLOTS][THREADS]; /* pid; 0: nobody */
     atomic_uint served;
     atomic_uint doubled; /* claims of what somebody had */
-    atomic_uint failed;  /* claims that returned an error */
+    atomic_uint refused; /* claims of a group that was down */
+    atomic_uint failed;  /* claims that returned another error */
     atomic_int stop;
 };
 
@@ -110,7 +111,13 @@ static void serve_one(struct client *cl)
     struct mw_claim c;
     int expected = 0;
 
-    if (mw_board_claim(cl->b, mw_clock_deadline(60000), &c, NULL) != MW_OK) {
+    int rv = mw_board_claim(cl->b, mw_clock_deadline(60000), &c, NULL);
+    if (rv == MW_EDOWN) {
+        atomic_fetch_add(&cl->sh->refused, 1);
+        usleep(200);
+        return;
+    }
+    if (rv != MW_OK) {
         atomic_fetch_add(&cl->sh->failed, 1);
         return;
     }
@@ -159,6 +166,53 @@ static void test_board_90_threads_share_what_there_is(void **state)
     assert_int_equal(sh->doubled, 0);
     assert_int_equal(sh->failed, 0);
     assert_idle(b);
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
+/* Until *n is more than it was, or too much time has gone by. */
+static void wait_for_more(const atomic_uint *n)
+{
+    unsigned before = atomic_load(n);
+    uint64_t limit = mw_clock_deadline(20000);
+
+    while (atomic_load(n) == before) {
+        assert_true(mw_clock_ms() < limit);
+        usleep(200);
+    }
+}
+
+/* Who waits when the group goes down is told, who comes then too; and all are served when it is up again. */
+static void test_board_90_a_group_goes_down_and_up(void **state)
+{
+    enum { CLIENTS = 12 };
+    struct shared *sh = share();
+    struct mw_board *b = make(SLOTS, THREADS, 1, CLIENTS);
+    struct client cl[CLIENTS];
+    (void)state;
+    assert_int_equal(mw_board_join(b, getpid()), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        cl[i] = (struct client){.b = b, .sh = sh, .rounds = UINT32_MAX};
+        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
+    }
+    for (int round = 0; round < 30; round++) {
+        wait_for_more(&sh->served);
+        for (unsigned s = 0; s < SLOTS; s++) {
+            mw_board_empty(b, s);
+        }
+        mw_board_down(b, mw_clock_deadline(30000));
+        wait_for_more(&sh->refused);
+        for (unsigned s = 0; s < SLOTS; s++) {
+            assert_int_not_equal(mw_board_starting(b, s, 1000), 0);
+            mw_board_ready(b, s);
+        }
+    }
+    atomic_store(&sh->stop, 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
+    }
+    assert_int_equal(sh->failed, 0);
+    assert_int_equal(mw_board_waiting(b), 0);
     mw_board_destroy(&b);
     munmap(sh, sizeof *sh);
 }
@@ -400,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_board_60_all_children_killed_at_once),
         cmocka_unit_test(test_board_90_threads_share_what_there_is),
         cmocka_unit_test(test_board_90_workers_come_and_go),
+        cmocka_unit_test(test_board_90_a_group_goes_down_and_up),
         cmocka_unit_test(test_board_90_thousands_wait_for_one_thread),
     };
     alarm(WATCHDOG_S);
