@@ -60,7 +60,8 @@ def data(notes):
         os.chmod(path, 0o644)
         return content
     yield make
-    os.unlink(path)
+    if os.path.exists(path):
+        os.unlink(path)
 
 
 @pytest.fixture
