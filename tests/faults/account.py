@@ -15,8 +15,10 @@ import re
 
 import load
 
-# What an operator's fault excuses while it lasts: status -> the id of the line that must be in the log.
-LIMITS = {503: ("WSGI0651", "WSGI0786", "WSGI0124", "WSGI0084")}
+# What a process without descriptors excuses: status -> the ids of which one must be in the log. 500 is the
+# application's own open, 502 and 507 are uploads that are kept in a file.
+NO_DESCRIPTORS = {500: ("WSGI0174",), 502: ("WSGI0146", "WSGI0148"), 507: ("WSGI0712",),
+                  503: ("WSGI0651", "WSGI0786", "WSGI0124", "WSGI0084", "WSGI0116")}
 DEADLY = ("SIGKILL", "SIGSEGV")
 BY_LOG = (("WSGI0146", 502, DEADLY, "in a killed worker"),
           ("WSGI0145", 504, ("SIGSTOP",), "in a stopped worker, timed out"))
@@ -61,7 +63,8 @@ class Account:
     def _judge(self, fate):
         if fate.what in (load.RIGHT, load.LEFT):
             return
-        for excuse in (self._idle, self._in_child, self._in_worker, self._by_log, self._too_much, self._broken):
+        for excuse in (self._idle, self._in_child, self._in_worker, self._by_log, self._too_much,
+                       self._no_descriptors, self._broken):
             reason = excuse(fate)
             if reason:
                 self.excused[reason] += 1
@@ -117,24 +120,27 @@ class Account:
         return {(int(m[1]), m[2]) for m in found if m}
 
     def _too_much(self, fate):
-        """Answered with 503 and Retry-After where the queue was full or a process could not open a file."""
-        if fate.what != load.STATUS or fate.status != 503 or not fate.detail:
-            return None
-        ids = [line.id for line in self.lines[fate.port]]
-        if fate.mount == "/narrow" and "WSGI0084" in ids:
+        """Answered with 503 and Retry-After where the queue was full."""
+        if fate.what == load.STATUS and fate.status == 503 and fate.detail and fate.mount == "/narrow" and \
+                any(line.id == "WSGI0084" for line in self.lines[fate.port]):
             return "queue full, 503"
-        if any(e.what.startswith("descriptors") for e in self._near(fate, {e.what for e in self.events})) and \
-                set(ids) & set(LIMITS[503]):
-            return "no descriptors, 503"
+        return None
+
+    def _no_descriptors(self, fate):
+        """An error page, and a line that names the reason, while a process could not open a file."""
+        wanted = NO_DESCRIPTORS.get(fate.status, ())
+        if fate.what != load.STATUS or fate.status == 500 and fate.kind != "File":
+            return None
+        if wanted and any(line.id in wanted for line in self.lines[fate.port]) and self._near(
+                fate, [e.what for e in self.events if e.what.startswith("descriptors")]):
+            return f"no descriptors, {fate.status}"
         return None
 
     def _broken(self, fate):
-        """500 from a script that was broken, or had no descriptors, and only from that one; 5xx of a full disk."""
+        """500 from a script that was broken, and only from that one; 5xx of a full disk."""
         if fate.what == load.STATUS and fate.status == 500:
             if any(e.group == fate.mount and self._deployed(e) for e in self._near(fate, ("broken",))):
                 return "broken script, 500"
-            if fate.kind == "File" and any(e.group in fate.mount for e in self._near(fate, ("descriptors of worker",))):
-                return "the application could not open a file, 500"
         if fate.what == load.STATUS and fate.status in (500, 503, 507) and self._near(fate, ("disk",)):
             if any("No space" in line.text for line in self.lines[fate.port]):
                 return "no disk space"

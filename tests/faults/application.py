@@ -99,12 +99,15 @@ def file(request):
 
 
 def hold(request):
-    """Until the test lets go: how many threads there are is how many of these there can be at once."""
-    folder = request.environ["FAULTS_FOLDER"]
-    end = time.monotonic() + 60
-    while not os.path.exists(f"{folder}/{request.query['until']}") and time.monotonic() < end:
-        time.sleep(0.01)
-    return small(request)
+    """Until the test lets go: how many threads there are is how many of these there can be at once. A byte now and
+    then, as no timeout is meant to end it."""
+    def blocks():
+        path = f"{request.environ['FAULTS_FOLDER']}/{request.query['until']}"
+        end = time.monotonic() + 60
+        while not os.path.exists(path) and time.monotonic() < end:
+            time.sleep(0.1)
+            yield b"."
+    return blocks(), None
 
 
 def fail(request):
