@@ -19,17 +19,28 @@ APLOG_USE_MODULE(wsgi);
 
 #define READ_MAX (64u << 10) /* bytes at once */
 
-void mw_bodybuf_init(struct mw_bodybuf *bb)
+void mw_bodybuf_init(struct mw_bodybuf *bb, struct mw_endpoint *e)
 {
-    *bb = (struct mw_bodybuf){.fd = -1};
+    *bb = (struct mw_bodybuf){.e = e, .fd = -1};
 }
 
-void mw_bodybuf_fini(struct mw_bodybuf *bb)
+void mw_bodybuf_fini(struct mw_bodybuf *bb, int reuse)
 {
-    mw_io_close(&bb->fd);
+    if (reuse && bb->fd >= 0 && !bb->on_disk)
+        mw_endpoint_give_file(bb->e, bb->fd);
+    else
+        mw_io_close(&bb->fd);
 }
 
 /* -- the file -- */
+
+static int open_file(struct mw_bodybuf *bb, const char *dir)
+{
+    if (bb->on_disk)
+        return mw_io_scratch(dir, &bb->fd);
+    bb->fd = mw_endpoint_take_file(bb->e);
+    return bb->fd >= 0 ? 0 : mw_io_scratch(NULL, &bb->fd);
+}
 
 /* From memory to a disk. */
 static int move_to_disk(struct mw_bodybuf *bb, const char *dir, char *buf)
@@ -60,7 +71,7 @@ static int put(struct mw_bodybuf *bb, const char *dir, const char *p, size_t n, 
     if (!bb->on_disk && bb->fd >= 0 && bb->n + n > MW_BODYBUF_MEMORY)
         rv = move_to_disk(bb, dir, buf);
     else if (bb->fd < 0)
-        rv = mw_io_scratch(bb->on_disk ? dir : NULL, &bb->fd);
+        rv = open_file(bb, dir);
     if (rv == 0)
         rv = mw_io_write_at(bb->fd, p, n, bb->n);
     if (rv == 0)

@@ -6,12 +6,14 @@
 #define MW_FRONT_BODYBUF_H
 
 #include "chan_httpd.h"
+#include "endpoint.h"
 #include "link.h"
 
 #define MW_BODYBUF_MEMORY (1u << 20) /* bytes of a body that are kept in memory */
 
 struct mw_bodybuf {
-    char *small; /* up to MW_BODY_INLINE_MAX bytes; these ride along with the request */
+    struct mw_endpoint *e; /* borrowed; has files in memory to be used again */
+    char *small;           /* up to MW_BODY_INLINE_MAX bytes; these ride along with the request */
     size_t small_n;
     int fd; /* of the bytes of a larger one; -1: none */
     int on_disk;
@@ -20,8 +22,9 @@ struct mw_bodybuf {
     int whole;   /* the body ends with what is here */
 };
 
-void mw_bodybuf_init(struct mw_bodybuf *bb);
-void mw_bodybuf_fini(struct mw_bodybuf *bb);
+void mw_bodybuf_init(struct mw_bodybuf *bb, struct mw_endpoint *e);
+/* reuse: no worker reads the body any more. */
+void mw_bodybuf_fini(struct mw_bodybuf *bb, int reuse);
 
 /* Read the body as far as the policy says (mw_spec.request_buffering); files are made in dir. OK, or the HTTP
  * status to return, already logged. What is not read is to be streamed. */

@@ -20,6 +20,8 @@
 
 #define CHANGE_TIMEOUT_MS 100 /* how long a dead worker may look alive on the board */
 #define SWEEP_MS 1000         /* between two looks for old idle connections */
+#define FILES_KEPT 4          /* of a group */
+#define FILES_KEPT_TOTAL 16u  /* of a child */
 #define DOUBT_MS 1000 /* a connection that was idle for longer is looked at before its use */
 #define BODY_BUFFER (256 << 10) /* bytes of a socket's buffer */
 #define ANSWER_BUFFER (512 << 10)
@@ -44,6 +46,9 @@ struct mw_endpoint {
     pthread_mutex_t lock; /* guards what follows */
     int stopped;
     struct conn *leased;
+    int files[FILES_KEPT]; /* nfiles of them */
+    unsigned nfiles;
+    uint64_t files_ms;        /* when one was last used */
     struct mw_endpoint *next; /* in the list of all; constant, as is nslots */
     unsigned nslots;
     struct idle slots[];
@@ -139,6 +144,41 @@ static struct conn *push_idle(struct mw_endpoint *e, unsigned slot, struct conn 
     return stale;
 }
 
+int mw_endpoint_take_file(struct mw_endpoint *e)
+{
+    int fd = -1;
+
+    pthread_mutex_lock(&e->lock);
+    if (e->nfiles > 0) {
+        fd = e->files[--e->nfiles];
+        __atomic_fetch_sub(&e->cfg.idle->files, 1, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return fd;
+}
+
+void mw_endpoint_give_file(struct mw_endpoint *e, int fd)
+{
+    pthread_mutex_lock(&e->lock);
+    if (e->nfiles < FILES_KEPT &&
+        __atomic_load_n(&e->cfg.idle->files, __ATOMIC_RELAXED) < FILES_KEPT_TOTAL) {
+        e->files[e->nfiles++] = fd;
+        e->files_ms = mw_clock_ms();
+        __atomic_fetch_add(&e->cfg.idle->files, 1, __ATOMIC_RELAXED);
+        fd = -1;
+    }
+    pthread_mutex_unlock(&e->lock);
+    mw_io_close(&fd);
+}
+
+/* Under the lock. */
+static void close_files(struct mw_endpoint *e)
+{
+    __atomic_fetch_sub(&e->cfg.idle->files, e->nfiles, __ATOMIC_RELAXED);
+    while (e->nfiles > 0)
+        mw_io_close(&e->files[--e->nfiles]);
+}
+
 /* Close what nobody has used for long. The stacks are in the order of last use. */
 static void sweep(struct mw_endpoint *e, uint64_t now)
 {
@@ -163,6 +203,8 @@ static void sweep(struct mw_endpoint *e, uint64_t now)
             count_idle(e, -1);
         }
     }
+    if (e->nfiles > 0 && now - e->files_ms >= (uint64_t)e->cfg.idle_ms)
+        close_files(e);
     pthread_mutex_unlock(&e->lock);
     close_list(old);
 }

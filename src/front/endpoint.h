@@ -17,6 +17,7 @@ struct mw_endpoint;
 struct mw_idle {
     unsigned max;
     unsigned n;                /* of all endpoints; atomic, as is what follows */
+    unsigned files;            /* likewise, of those that mw_endpoint_take_file gives */
     uint64_t swept_ms;         /* when old ones were last looked for */
     struct mw_endpoint *first; /* all endpoints; changed only before the first request */
 };
@@ -56,6 +57,12 @@ MW_MUST_CHECK int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, st
 
 /* End a lease; reuse: the request ended with END and the connection may serve another. */
 void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse);
+
+/* An empty file in memory for a request's body, or -1: a used one costs far less than a new one, whose pages have to be
+ * made. It has old bytes of other requests of this group, which its workers have seen. give: one that no worker
+ * reads any more. */
+int mw_endpoint_take_file(struct mw_endpoint *e);
+void mw_endpoint_give_file(struct mw_endpoint *e, int fd);
 
 /* The child ends without grace: break the connections of all leases, whose requests then end at once, give
  * no more, and let nobody wait for one. */

@@ -37,8 +37,10 @@ APLOG_USE_MODULE(wsgi);
 #define LITTLE (4u << 10)      /* a socket that poll calls writable takes this at once */
 #define STREAM_LITTLE (16u << 10)
 #define FRAME_MAX (64u << 10) /* what one call of mw_outflow_keep may bring */
-#define STREAM_FILES_MAX 64u  /* that mod_http2 may hold of one answer before its end */
-#define STREAM_SLOWER_MAX 5u  /* how often the time between two of them is doubled */
+#define PATIENCE_MS \
+    20 /* in all of an answer: a client that is a little behind is faster than the spool */
+#define STREAM_FILES_MAX 64u /* that mod_http2 may hold of one answer before its end */
+#define STREAM_SLOWER_MAX 5u /* how often the time between two of them is doubled */
 
 /* -- passing on -- */
 
@@ -216,6 +218,21 @@ static int pump(struct mw_outflow *of)
     return rv ? rv : pass_spooled(of);
 }
 
+/* Is the client only a little behind? */
+static int catches_up(struct mw_outflow *of)
+{
+    struct pollfd p = {.fd = of->fd, .events = POLLOUT};
+    uint64_t start;
+    int n;
+
+    if (of->fd < 0 || !of->blocked || of->patience_ms <= 0 || mw_spool_size(&of->spool) > 0)
+        return 0;
+    start = mw_clock_ms();
+    n = poll(&p, 1, of->patience_ms);
+    of->patience_ms -= (int)(mw_clock_ms() - start);
+    return n > 0 && pump(of) == 0 && is_flowing(of);
+}
+
 static int store(struct mw_outflow *of, const void *p, size_t n)
 {
     int rv = 0;
@@ -248,8 +265,10 @@ int mw_outflow_keep(struct mw_outflow *of, const void *p, size_t n)
         return 0;
     }
     rv = of->file_waits ? pass_file(of) : 0;
-    if (rv == 0)
-        rv = pass_large(of, &from, &n);
+    do {
+        if (rv == 0)
+            rv = pass_large(of, &from, &n);
+    } while (rv == 0 && of->waiting + n > PIECE_MAX && catches_up(of) && n >= DIRECT_MIN);
     return rv || n == 0 ? rv : store(of, from, n);
 }
 
@@ -559,6 +578,7 @@ void mw_outflow_keeps(struct mw_outflow *of, const struct mw_outflow_limits *lim
     apr_os_sock_t fd;
 
     of->keeps = 1;
+    of->patience_ms = PATIENCE_MS;
     of->limits = *limits;
     mw_spool_init(&of->spool, &limits->spool);
     if (sock && apr_os_sock_get(&fd, sock) == APR_SUCCESS)

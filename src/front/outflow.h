@@ -36,6 +36,7 @@ struct mw_outflow {
     int blocked;         /* httpd holds bytes that the socket did not take */
     int unflushed;       /* filters may hold bytes that were passed */
     int broken;          /* the spool's file could not be written */
+    int patience_ms;     /* that may still be waited for the client before anything is kept */
     int told;            /* the log knows that the application has to wait */
     uint64_t flushed_ms; /* the last time */
     uint64_t since_ms;   /* how long the client has taken nothing; 0: nobody waits for it */

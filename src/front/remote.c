@@ -43,7 +43,8 @@ struct remote {
     int body_used;            /* streamed bytes have gone to a worker and cannot be sent again */
     int body_ended;           /* the end of a streamed body has been sent */
     int abort_sent;
-    int suspect; /* a worker died with it: it is tried once more, not on all workers in turn */
+    int suspect;  /* a worker died with it: it is tried once more, not on all workers in turn */
+    int answered; /* by one worker, and no other had seen the request */
     uint64_t queued_us; /* when it began to wait for a thread; epoch microseconds */
     /* How the channel is to be ended once the worker's thread is given back: that may wait for the client. */
     enum mw_end how;
@@ -627,6 +628,7 @@ static int serve(struct remote *rm)
         out = attempt(rm, &lease);
         if (lease.link->peer_known)
             note(rm, "mod_wsgi-pid", apr_psprintf(ch->r->pool, "%u", lease.link->peer.pid));
+        rm->answered = i == 0 && out == OUT_DONE;
         mw_endpoint_return(rm->e, &lease, out == OUT_DONE);
         if (out == OUT_AGAIN)
             mw_endpoint_await_change(rm->e, &lease.claim);
@@ -651,12 +653,12 @@ int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct 
     struct remote rm = {.ch = ch, .t = t, .e = e, .block = block, .req = req, .taken = &taken};
     int rv;
 
-    mw_bodybuf_init(&taken);
+    mw_bodybuf_init(&taken, e);
     rv = take_body(&rm);
     if (rv == OK)
         rv = serve(&rm);
     else
         mw_chan_end(&ch->chan, MW_END_FAILED);
-    mw_bodybuf_fini(&taken);
+    mw_bodybuf_fini(&taken, rm.answered);
     return rv;
 }

@@ -207,6 +207,15 @@ def test_buffering_10_a_client_that_leaves(site, size, coded):
     assert site.fetch("/hello", "auto").status == 200
 
 
+def test_buffering_15_a_file_that_is_used_again(site):
+    """Its old bytes are nobody's: neither beyond the end nor in between."""
+    for size in (MEMORY, 20000, 500000, 16385, MEMORY - 1):
+        body = os.urandom(size)
+        for fields, content in (post(False, body), post(True, body)):
+            answer = client.fetch(site.port("auto"), "/counter?crc", fields, method="POST", body=content).json()
+            assert (answer["count"], answer["crc"]) == (size, zlib.crc32(body))
+
+
 def with_limited_files(httpd, size):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
@@ -252,13 +261,15 @@ def test_buffering_13_descriptors_return(site):
     def open_files():
         pids = [*site.children(), *site.workers()]
         return sorted(t for pid in pids for t in procs.fds(pid).values() if "mod_wsgi" in t or t.startswith("/tmp"))
+    # A file in memory is kept for the next body.
+    site.fetch("/counter", "auto", method="POST", body=body_of(20000))
     before = open_files()
     for size in (20000, 3 * MIB):
         for query in ("", "?unread"):
             assert site.fetch("/counter" + query, "auto", method="POST", body=body_of(size)).status == 200
         with half_sent(site, "auto", "/counter", size):
             site.log.allow("WSGI0126")
-    wait.until(lambda: open_files() == before, 10, "the end of all files")
+    wait.until(lambda: len(open_files()) <= len(before), 10, "the end of all files")
 
 
 @pytest.mark.parametrize("method,status", [("PUT", 200), ("POST", 502)])
