@@ -65,7 +65,9 @@ def test_85_03_bodies_read_in_every_way(site, mode, check, way):
         visit(browser)
         for data, chunk in ((BODY, 1000), (BODY, len(BODY)), (b"x\n" * 50, 1), (b"", 1)):
             rsp = browser.send("POST", f"{check}/body?way={way}", data, "text/x-odd", chunk=chunk).json()
-            assert rsp["size"] == (0 if way == "none" else len(data)) and rsp["length"] == ""
+            assert rsp["size"] == (0 if way == "none" else len(data))
+            # A body that httpd has read as a whole for a daemon has a length, however it came.
+            assert rsp["length"] == (str(len(data)) if mode == "daemon" else "")
             assert way not in ("line", "lines", "hint", "loop") or rsp["lines"] == data.count(b"\n")
         assert browser.get(f"{check}/body?way={way}").json()["size"] == 0
 

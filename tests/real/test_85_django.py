@@ -153,10 +153,12 @@ def test_85_06_raw_body(play):
 
 
 def test_85_07_chunked_body_that_django_does_not_read(site, mode):
-    """Django takes no body without a length; the connection must come to the next request all the same."""
+    """Django takes no body without a length, which one has that httpd has read for a daemon. The connection must
+    come to the next request all the same."""
     with site.browser(mode) as browser:
+        expected = 100000 if mode == "daemon" else 0
         for _ in range(3):
-            assert browser.send("POST", "/raw/", b"ab" * 50000, chunk=999).json()["size"] == 0
+            assert browser.send("POST", "/raw/", b"ab" * 50000, chunk=999).json()["size"] == expected
             assert browser.get("/where/").status == 200
 
 

@@ -24,7 +24,8 @@ def prepare(folder):
 @pytest.fixture(scope="module")
 def site(real):
     # Werkzeug's entity tag holds a checksum of the file's path, which differs from place to place.
-    return real("flask", mount="/prefix", prepare=prepare, tags=[(r"-\d+\"$", '-PATH"')])
+    return real("flask", mount="/prefix", prepare=prepare, tags=[(r"-\d+\"$", '-PATH"')],
+                options="processes=2 threads=4 request-buffering=off")
 
 
 def test_85_01_urls_of_the_application_and_a_blueprint_know_the_prefix(play):

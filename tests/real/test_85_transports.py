@@ -41,7 +41,7 @@ def site(httpd):
             vhosts[mode + suffix] = f"    WSGIScriptAlias /prefix @dir@/real/wsgi.py\n{group}{text}"
         vhosts[mode + "-front"] = FRONT.format(mode=mode)
     h2 = ("http2",) if server.MPM != "prefork" else ()
-    made = httpd.make(main="WSGIDaemonProcess real processes=2 threads=6\n", vhosts=vhosts,
+    made = httpd.make(main="WSGIDaemonProcess real processes=2 threads=6 request-buffering=off\n", vhosts=vhosts,
                       modules=("ssl", "socache_shmcb", "deflate", "filter", "headers", "proxy",
                                "proxy_http") + h2)
     shutil.copytree(os.path.join(APPS, "flask"), made.path("real"))
