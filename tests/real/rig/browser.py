@@ -14,7 +14,8 @@ from harness import client
 HOST = "app.example"
 
 # Of the server and the connection, not of the application.
-_HOP = {"date", "server", "connection", "keep-alive", "transfer-encoding", "content-length"}
+_HOP = {"date", "server", "connection", "keep-alive", "transfer-encoding", "content-length",
+        "accept-ranges"}  # httpd answers for parts of files
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT")
 _COOKIE = re.compile(r'^([^=;]+)=(?!"")([^;]+)')
 _TEXT = re.compile(r"^(text/|application/(json|xml|.*\+xml))|charset=")
