@@ -43,7 +43,7 @@ SIZES = sorted({0, 1, 999, 1000, 1001, LIMIT - 1, LIMIT, LIMIT + 1, 5 * MIB} |
 
 def one_child():
     return ("StartServers 1\nServerLimit 1\nThreadsPerChild 10\nMaxRequestWorkers 10" if server.MPM != "prefork" else
-            "StartServers 10\nServerLimit 10\nMaxRequestWorkers 10\nMinSpareServers 10\nMaxSpareServers 10")
+            "StartServers 10\nServerLimit 10\nMaxRequestWorkers 10\nMinSpareServers 1\nMaxSpareServers 10")
 
 
 @pytest.fixture(scope="module")

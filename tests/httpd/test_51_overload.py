@@ -20,7 +20,7 @@ FORMAT = ('LogFormat "%>s %{mod_wsgi-queue}n %{mod_wsgi-group}n %{mod_wsgi-pid}n
 def one_child(threads=20):
     if server.MPM == "prefork":
         return (f"StartServers {threads}\nServerLimit {threads}\nMaxRequestWorkers {threads}\n"
-                f"MinSpareServers {threads}\nMaxSpareServers {threads}")
+                f"MinSpareServers 1\nMaxSpareServers {threads}")
     return f"StartServers 1\nServerLimit 1\nThreadsPerChild {threads}\nMaxRequestWorkers {threads}"
 
 
