@@ -7,6 +7,9 @@
  */
 #include "stop.h"
 
+#include <Python.h>
+#include <frameobject.h> /* PyFrame_GetBack, up to 3.10 */
+
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
