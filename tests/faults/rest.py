@@ -10,6 +10,8 @@ from harness import client, procs, wait
 
 PARENT_KIB = 6144  # httpd's own parent grows a little with each restart
 STEP = 0.2
+SCRATCH = "/memfd:mod_wsgi-scratch"  # files in memory that a child keeps for the next bodies,
+SCRATCH_MAX = 16  # so many of them at most
 
 
 def memory(pid, key="VmRSS"):
@@ -21,6 +23,8 @@ def memory(pid, key="VmRSS"):
 
 def kind(target):
     """What a descriptor is, without the number that makes it this one."""
+    if target.startswith(SCRATCH):
+        return SCRATCH
     return target.split("[")[0].split(":")[0] if target.startswith(("socket", "pipe", "anon", "/memfd")) else target
 
 
@@ -78,8 +82,10 @@ class Rest:
         return state
 
     def _files(self, pid):
-        """Descriptors but sockets, of which there are as many as there were requests at once."""
-        return {k: n for k, n in kinds(pid).items() if k != "socket" and "/journal/" not in k}
+        """Descriptors but sockets, of which there are as many as there were requests at once, and bodies' files."""
+        have = kinds(pid)
+        assert have[SCRATCH] <= SCRATCH_MAX, f"{have[SCRATCH]} files of bodies in process {pid}"
+        return {k: n for k, n in have.items() if k not in ("socket", SCRATCH) and "/journal/" not in k}
 
     def claim_all(self):
         """Every thread of every group can be had, all at the same time."""

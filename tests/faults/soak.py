@@ -51,7 +51,8 @@ def traffic(site, seconds, clients=CLIENTS, sample=lambda: None):
         text = other.communicate(timeout=60)[0]
         words = dict((w.split()[1], int(w.split()[0])) for line in text.splitlines()
                      if line.startswith("requests:") for w in line[9:].split(",") if len(w.split()) == 2)
-        if words.get("failed", 1) or not words.get("succeeded"):
+        # Where threads are scarce httpd closes kept connections, and h2load does not come again.
+        if not words.get("succeeded") or (words.get("failed", 1) and clients <= CLIENTS):
             raise AssertionError(f"h2load: {text[-1500:]}")
     return running.right, running.fates
 
