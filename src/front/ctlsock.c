@@ -48,14 +48,29 @@ static int is_ours(const char *path, const struct stat *st)
     return strcmp(m->path, path) == 0 && m->dev == st->st_dev && m->ino == st->st_ino;
 }
 
+static void remove_socket(const struct made *m)
+{
+    struct stat st;
+
+    if (m->path[0] && lstat(m->path, &st) == 0 && is_ours(m->path, &st))
+        unlink(m->path);
+}
+
 void mw_ctlsock_remove(void)
 {
     struct made *m = made();
-    struct stat st;
 
-    if (m->path[0] && m->owner == getpid() && lstat(m->path, &st) == 0 && is_ours(m->path, &st))
-        unlink(m->path);
+    if (m->owner == getpid())
+        remove_socket(m);
     m->path[0] = '\0';
+}
+
+void mw_ctlsock_remove_orphan(void)
+{
+    const struct made *m = made();
+
+    if (m->owner != getppid())
+        remove_socket(m);
 }
 
 /* Whatever way httpd ends, also for a configuration that it cannot use after a restart. */

@@ -1,6 +1,6 @@
 /*
  * ctlsock.h: the path at which the supervisor of the newest generation listens for the operator's tool.
- * Only the httpd parent's one thread uses it.
+ * The httpd parent's one thread uses it, and a supervisor at its end.
  *
  * The socket is made under another name and renamed, so that the path answers at any time: an older
  * supervisor keeps its own socket, which nobody finds any more.
@@ -20,5 +20,9 @@ MW_MUST_CHECK int mw_ctlsock_open(apr_pool_t *p, server_rec *s, const struct mw_
 
 /* httpd stops, or its configuration has no daemon groups any more: remove the path. */
 void mw_ctlsock_remove(void);
+
+/* A supervisor ends, and the httpd parent that forked it may have been killed: remove the path in its place,
+ * unless it leads to another generation's socket. */
+void mw_ctlsock_remove_orphan(void);
 
 #endif

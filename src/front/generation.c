@@ -243,12 +243,15 @@ static void supervise(const struct mw_generation *g)
                                   .life_fd = g->life[0],
                                   .control_fd = g->control,
                                   .worker_path = g->worker_path};
+    int status;
 
     setsid(); /* a terminal's Ctrl-C is for httpd, and httpd signals its process group */
     prctl(PR_SET_NAME, "wsgi-supervisor");
     mw_generation_leave_others(g);
     keep_only_ours(g);
-    _exit(mw_super_run(&cfg));
+    status = mw_super_run(&cfg);
+    mw_ctlsock_remove_orphan();
+    _exit(status);
 }
 
 static void on_supervisor(int reason, void *data, int status);
@@ -380,6 +383,29 @@ static apr_status_t retire(void *arg)
     return APR_SUCCESS;
 }
 
+/* Until httpd has handlers for its signals, each of them kills it. One that comes between the socket in the
+ * file system and the supervisor, who would remove it, has to wait. */
+static int open_and_start(struct mw_generation *g, apr_pool_t *pconf,
+                          const struct mw_config *config)
+{
+    sigset_t all, before;
+    int rv;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    rv = mw_ctlsock_open(g->pool, g->server, config, &g->control);
+    if (rv) {
+        apr_pool_destroy(g->pool);
+    } else {
+        g->next = retained()->first;
+        retained()->first = g;
+        apr_pool_cleanup_register(pconf, g, retire, apr_pool_cleanup_null);
+        rv = start_supervisor(g);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return rv;
+}
+
 struct mw_generation *mw_generation_create(apr_pool_t *pconf, server_rec *s,
                                            const struct mw_config *config)
 {
@@ -394,14 +420,7 @@ struct mw_generation *mw_generation_create(apr_pool_t *pconf, server_rec *s,
         apr_pool_destroy(g->pool);
         return NULL;
     }
-    if (mw_ctlsock_open(g->pool, s, config, &g->control)) {
-        apr_pool_destroy(g->pool);
-        return NULL;
-    }
-    g->next = retained()->first;
-    retained()->first = g;
-    apr_pool_cleanup_register(pconf, g, retire, apr_pool_cleanup_null);
-    return start_supervisor(g) ? NULL : g;
+    return open_and_start(g, pconf, config) ? NULL : g;
 }
 
 void mw_generation_settle(pid_t pid)
