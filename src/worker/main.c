@@ -32,6 +32,7 @@
 #include "report.h"
 #include "sandbox.h"
 #include "service.h"
+#include "signalpipe.h"
 #include "spec.h"
 #include "spread.h"
 #include "startup.h"
@@ -43,15 +44,7 @@
 #define CLAIM_LINGER_MS 500      /* how long a claim without any connection keeps it from leaving */
 #define ALONE_SLACK_S 4          /* without a supervisor: beyond the timeouts, then SIGALRM */
 #define MESSAGES_AT_ONCE 64
-#define WAKE 0 /* byte in the signal pipe that is no signal: look at the state */
 #define WHY_MAX 1024
-
-/* Of the signal handler, which has no argument: its pipe, whether the process is leaving already, which
- * process that is, and the runtime that can dump stacks. */
-static volatile sig_atomic_t signal_fd = -1;
-static volatile sig_atomic_t leaving;
-static volatile sig_atomic_t owner;
-static const struct mw_py_runtime *volatile dumper;
 
 struct worker {
     unsigned group, slot;
@@ -281,12 +274,6 @@ static void python_line(void *ctx, int level, const char *line, size_t n)
     mw_log(level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
 }
 
-static void wake_main(void)
-{
-    unsigned char byte = WAKE;
-    (void)!write(signal_fd, &byte, 1);
-}
-
 /* Whoever takes this process's place must be able to do as much. */
 static void script_loaded(void *ctx, const struct mw_py_loaded *script)
 {
@@ -299,7 +286,7 @@ static void script_loaded(void *ctx, const struct mw_py_loaded *script)
                              .explicit_group = script->explicit_group != 0};
 
     mw_asks_put_script(&w->asks, &c);
-    wake_main();
+    mw_signalpipe_wake();
 }
 
 static int is_service(const struct mw_spec *spec)
@@ -376,45 +363,9 @@ static int preload(struct worker *w, char *why, size_t cap)
     return rv;
 }
 
-static void on_signal(int sig)
-{
-    int saved = errno;
-    unsigned char byte = (unsigned char)sig;
-
-    /* The application forked: what that process gets is not for this one. */
-    if (getpid() != owner) {
-        signal(sig, SIG_DFL);
-        raise(sig);
-        return;
-    }
-    /* The second time somebody insists: the main thread may be where no pipe is read. */
-    if (leaving && (sig == SIGTERM || sig == SIGINT)) {
-        if (dumper)
-            dumper->dump(STDERR_FILENO);
-        _exit(1);
-    }
-    (void)!write(signal_fd, &byte, 1);
-    errno = saved;
-}
-
 static int watch_signals(struct worker *w, char *why, size_t cap)
 {
-    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGUSR2, SIGXCPU};
-    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    int p[2];
-
-    if (mw_io_pipe(p) || mw_io_nonblock(p[0], 1) || mw_io_nonblock(p[1], 1))
-        return because(why, cap, "pipe");
-    w->signal_r = p[0];
-    signal_fd = p[1];
-    owner = getpid();
-    dumper = w->runtime;
-    sigemptyset(&sa.sa_mask);
-    for (size_t i = 0; i < MW_ARRAY_LEN(ours); i++) {
-        if (sigaction(ours[i], &sa, NULL))
-            return because(why, cap, "sigaction");
-    }
-    return 0;
+    return mw_signalpipe_open(&w->signal_r, w->runtime, why, cap);
 }
 
 static void recycle(void *ctx, const char *why, const char *reason, const struct mw_req *changed)
@@ -422,7 +373,7 @@ static void recycle(void *ctx, const char *why, const char *reason, const struct
     struct worker *w = ctx;
 
     mw_asks_put(&w->asks, why, reason, changed);
-    wake_main();
+    mw_signalpipe_wake();
 }
 
 static void ask(void *ctx, const char *why, const char *reason)
@@ -558,7 +509,7 @@ static void drain(struct worker *w, int64_t limit_ms, const char *reason)
     if (!w->drain_since)
         w->drain_since = 1;
     w->drain_until = mw_clock_deadline((uint64_t)limit_ms);
-    leaving = 1;
+    mw_signalpipe_leaving();
     mw_board_draining(w->board, w->slot);
 }
 
@@ -694,7 +645,7 @@ static void on_sigusr1(struct worker *w)
 static void take_signal(struct worker *w, int sig)
 {
     switch (sig) {
-    case WAKE:
+    case MW_SIGNALPIPE_WAKE:
         break;
     case SIGHUP:
     case SIGUSR2:
