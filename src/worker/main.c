@@ -6,7 +6,6 @@
  * which one it was and why. Then the main thread waits for connections and for the end, the threads of
  * pool.c do the work. The main thread is Python's main thread.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,6 +26,7 @@
 #include "limits.h"
 #include "log.h"
 #include "monitor.h"
+#include "plugin.h"
 #include "pool.h"
 #include "py.h"
 #include "report.h"
@@ -186,29 +186,9 @@ static int open_log(struct worker *w, char *why, size_t cap)
     return 0;
 }
 
-/* While still root and outside of any chroot; the file is httpd's, as this program is. */
 static int load_runtime(struct worker *w, char *why, size_t cap)
 {
-    const struct mw_py_runtime *rt;
-    void *so;
-
-    if (!w->spec.runtime) {
-        snprintf(why, cap, "the group has no Python runtime");
-        return MW_ENOENT;
-    }
-    so = dlopen(w->spec.runtime, RTLD_NOW | RTLD_GLOBAL);
-    rt = so ? dlsym(so, MW_PY_SYMBOL) : NULL;
-    if (!rt) {
-        snprintf(why, cap, "%s; build it with ./dev build --python PATH", dlerror());
-        return MW_ENOENT;
-    }
-    if (rt->abi != MW_PY_ABI) {
-        snprintf(why, cap, "%s is of another version of this module (%u, not %u); build it again",
-                 w->spec.runtime, rt->abi, MW_PY_ABI);
-        return MW_EINVAL;
-    }
-    w->runtime = rt;
-    return 0;
+    return mw_plugin_load(&w->runtime, &w->spec, why, cap);
 }
 
 static int find_groups(struct worker *w, char *why, size_t cap)
@@ -268,12 +248,6 @@ static int open_intake(struct worker *w, char *why, size_t cap)
     return rv ? because(why, cap, "epoll") : 0;
 }
 
-static void python_line(void *ctx, int level, const char *line, size_t n)
-{
-    (void)ctx;
-    mw_log(level, NULL, "%.*s", n < MW_LOG_LINE_MAX ? (int)n : MW_LOG_LINE_MAX, line);
-}
-
 /* Whoever takes this process's place must be able to do as much. */
 static void script_loaded(void *ctx, const struct mw_py_loaded *script)
 {
@@ -289,64 +263,13 @@ static void script_loaded(void *ctx, const struct mw_py_loaded *script)
     mw_signalpipe_wake();
 }
 
-static int is_service(const struct mw_spec *spec)
-{
-    return spec->threads == 0;
-}
-
 static int start_python(struct worker *w, char *why, size_t cap)
 {
-    const struct mw_spec *spec = &w->spec;
-    struct mw_py_config cfg = {.home = spec->python_home,
-                               .path = spec->python_path,
-                               .cwd_path = spec->home,
-                               .process_group = spec->name,
-                               .threads = (unsigned)spec->threads,
-                               .processes = mw_spec_processes(spec),
-                               .service = is_service(spec),
-                               .run_once = mw_monitor_serves_once(spec),
-                               .main_alias = 1,
-                               .server_version = {(unsigned)(spec->server_version >> 16 & 0xff),
-                                                  (unsigned)(spec->server_version >> 8 & 0xff),
-                                                  (unsigned)(spec->server_version & 0xff)},
-                               .server_banner = spec->server_banner,
-                               .server_built = spec->server_built,
-                               .mpm_name = spec->mpm_name,
-                               .mpm_threads = (unsigned)spec->mpm_threads,
-                               .mpm_processes = (unsigned)spec->mpm_processes,
-                               .opts = spec->py,
-                               .log = python_line,
-                               .loaded = script_loaded,
-                               .loaded_ctx = w};
+    struct mw_py_config cfg = mw_plugin_config(&w->spec);
 
-    if (is_service(spec))
-        cfg.opts.restrict_signal = 0; /* they are the script's */
-    if (mw_variables_other_encoding(spec))
-        cfg.opts.utf8 = 0;
-    why[0] = '\0';
-    int rv = w->runtime->start(&cfg, why, cap);
-    if (rv && !why[0])
-        snprintf(why, cap, "%s", mw_err_text(rv));
-    return rv;
-}
-
-/* A script that fails is logged by the runtime, and again at each request for it; the others serve. But
- * not where this process is to replace one that has it: that one serves better. */
-static int import_scripts(struct worker *w, char *why, size_t cap)
-{
-    for (uint32_t i = 0; i < w->spec.npreload; i++) {
-        const struct mw_preload *p = &w->spec.preload[i];
-        int rv = w->runtime->preload(p->script, p->app_group, p->explicit_group, p->callable);
-        if (rv == 0 || (p->must && rv == MW_ENOENT))
-            continue; /* one that is gone is no reason to keep the old code */
-        if (p->must) {
-            snprintf(why, cap, "'%s' cannot be imported, the log has the reason above",
-                     p->script.p);
-            return MW_ENOENT;
-        }
-        w->missing++;
-    }
-    return 0;
+    cfg.loaded = script_loaded;
+    cfg.loaded_ctx = w;
+    return mw_plugin_start(w->runtime, &cfg, why, cap);
 }
 
 static int preload(struct worker *w, char *why, size_t cap)
@@ -356,7 +279,7 @@ static int preload(struct worker *w, char *why, size_t cap)
     w->report = (struct mw_report){
         .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
     int listens = mw_startup_begin(&meanwhile, w->control, &w->report) == 0;
-    int rv = import_scripts(w, why, cap);
+    int rv = mw_plugin_import(w->runtime, &w->spec, &w->missing, why, cap);
 
     if (listens)
         mw_startup_end(&meanwhile);
@@ -484,7 +407,7 @@ static int start_up(struct worker *w)
 
     for (size_t i = 0; i < MW_ARRAY_LEN(steps); i++) {
         why[0] = '\0';
-        if (is_service(&w->spec) && !is_for_service(steps[i].fn))
+        if (mw_service_is(&w->spec) && !is_for_service(steps[i].fn))
             continue;
         if (steps[i].fn(w, why, sizeof why) == 0)
             continue;
@@ -756,7 +679,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     if (start_up(&w))
         _exit(1); /* Python may run: no destructor here either */
-    if (is_service(&w.spec))
+    if (mw_service_is(&w.spec))
         _exit(run_service(&w));
     work(&w);
     leave(&w);

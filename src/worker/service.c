@@ -89,6 +89,11 @@ static int start_keeper(struct mw_service *s)
     return rc ? MW_EIO : 0;
 }
 
+int mw_service_is(const struct mw_spec *spec)
+{
+    return spec->threads == 0;
+}
+
 int mw_service_run(struct mw_service *s)
 {
     int rv = start_keeper(s);

@@ -18,6 +18,9 @@ struct mw_service {
     pthread_t main;    /* set by mw_service_run, as what follows */
 };
 
+/* The group is one: threads=0. */
+int mw_service_is(const struct mw_spec *spec);
+
 /* Run the scripts. `s` lives as long as the process. 0: all of them have ended; MW_EIO: one has raised, or
  * there is no thread for the keeper; logged. */
 MW_MUST_CHECK int mw_service_run(struct mw_service *s);
