@@ -38,11 +38,6 @@ static void MW_PRINTF(3, 4) fail(struct reply *r, int err, const char *fmt, ...)
 
 /* -- the list -- */
 
-static const struct mw_super_group *group_of(const struct mw_console *c, const struct mw_child *ch)
-{
-    return &c->fleet->cfg->groups[ch->group];
-}
-
 /* A slot of which there is nothing to say. */
 static int is_spare(const struct mw_child *ch)
 {
@@ -91,7 +86,7 @@ static void put_worker(struct mw_buf *b, const struct mw_console *c, const struc
         w.age_ms = now - ch->started_ms;
     if (ch->pol->due != MW_NO_DEADLINE)
         w.due_ms = ch->pol->due > now ? ch->pol->due - now : 0;
-    if (ch->pid > 0 && mw_board_slot(group_of(c, ch)->board, ch->slot, &info) == 0) {
+    if (ch->pid > 0 && mw_board_slot(mw_fleet_board(c->fleet, ch), ch->slot, &info) == 0) {
         w.claimed = info.claimed;
         w.busy = info.busy;
     }

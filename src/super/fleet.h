@@ -24,12 +24,24 @@ struct mw_fleet {
 MW_MUST_CHECK int mw_fleet_init(struct mw_fleet *f, const struct mw_super_config *cfg, int life_r);
 void mw_fleet_fini(struct mw_fleet *f); /* the processes live on */
 
+/* Of the worker's group. */
+const struct mw_super_group *mw_fleet_group(const struct mw_fleet *f, const struct mw_child *ch);
+const struct mw_spec *mw_fleet_spec(const struct mw_fleet *f, const struct mw_child *ch);
+const char *mw_fleet_name(const struct mw_fleet *f, const struct mw_child *ch);
+struct mw_board *mw_fleet_board(const struct mw_fleet *f, const struct mw_child *ch);
+/* The worker that this one is to replace, while it starts; NULL: nobody serves in its place. */
+struct mw_child *mw_fleet_elder(struct mw_fleet *f, const struct mw_child *ch);
+
 /* An event of policy.h for one slot, and all that follows from it. */
 void mw_fleet_step(struct mw_fleet *f, struct mw_child *ch, enum mw_policy_event ev);
 
 /* Replace this worker because of `why`: another one starts, and takes its place when it is ready; one of a
  * group at a time. No effect where none serves or starts. */
 void mw_fleet_replace(struct mw_fleet *f, struct mw_child *ch, const char *why);
+
+/* The same for the event of policy.h that asks for it. */
+void mw_fleet_ask(struct mw_fleet *f, struct mw_child *ch, enum mw_policy_event ev,
+                  struct mw_str why);
 
 /* A message of a worker; NULL: one that no worker sends. */
 void mw_fleet_message(struct mw_fleet *f, struct mw_child *ch, const struct mw_ctl *ctl);
@@ -51,12 +63,13 @@ void mw_fleet_drain(struct mw_fleet *f, unsigned group);
 int mw_fleet_is_drained(const struct mw_fleet *f, unsigned group);
 /* Have none of any group. */
 void mw_fleet_end(struct mw_fleet *f);
+/* There is a process of this supervisor's. */
+int mw_fleet_alive(const struct mw_fleet *f);
+
+/* -- watch.c -- */
 
 /* What is due by now, and when to call again. */
 void mw_fleet_tick(struct mw_fleet *f);
 uint64_t mw_fleet_wake(const struct mw_fleet *f);
-
-int mw_fleet_alive(
-    const struct mw_fleet *f); /* true while there is a process of this supervisor's */
 
 #endif
