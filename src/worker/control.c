@@ -86,12 +86,8 @@ int mw_control_read(struct mw_worker *w)
             fd = -1;
         } else if (ctl.type == MW_CTL_DRAIN) {
             mw_drain_as_told(w);
-        } else if (ctl.type == MW_CTL_REPORT && fd >= 0) {
-            mw_report_requests(&w->report, fd);
-            fd = -1;
-        } else if (ctl.type == MW_CTL_STACKS && fd >= 0) {
-            mw_report_stacks(&w->report, fd);
-            fd = -1;
+        } else {
+            mw_report_answer(&w->report, &ctl, &fd);
         }
     }
     mw_io_close(&fd);

@@ -4,19 +4,18 @@
  */
 #include "worker.h"
 
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "ctl.h"
 #include "io.h"
+#include "limits.h"
 #include "log.h"
 #include "signalpipe.h"
 #include "spread.h"
 
 #define CLAIM_LINGER_MS 500 /* how long a claim without any connection keeps it from leaving */
-#define ALONE_SLACK_S 4     /* without a supervisor: beyond the timeouts, then SIGALRM */
 
 /* No request can finish, no exit function run. */
 static int is_stuck(const char *reason)
@@ -37,14 +36,10 @@ static void drain(struct mw_worker *w, int64_t limit_ms, const char *reason)
     mw_board_draining(w->board, w->slot);
 }
 
-/* Nobody is left who would insist: the kernel has to. */
 void mw_drain_alone(struct mw_worker *w)
 {
-    int64_t ms = w->spec.graceful_timeout_ms + w->spec.shutdown_timeout_ms;
-
     mw_io_close(&w->life);
-    signal(SIGALRM, SIG_DFL);
-    alarm((unsigned)(ms / 1000) + ALONE_SLACK_S);
+    mw_limits_alone(&w->spec);
     drain(w, w->spec.graceful_timeout_ms, MW_PY_STOP_SIGNAL);
 }
 

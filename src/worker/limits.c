@@ -4,12 +4,15 @@
 #include "limits.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "log.h"
 
-#define CPU_SLACK_S 1 /* from the first SIGXCPU to shutdown-timeout */
+#define CPU_SLACK_S 1   /* from the first SIGXCPU to shutdown-timeout */
+#define ALONE_SLACK_S 4 /* without a supervisor: beyond the timeouts, then SIGALRM */
 
 /* Soft and hard at once: an application could raise the soft one alone. */
 static void limit_bytes(__rlimit_resource_t what, int64_t bytes, const char *id, const char *option)
@@ -49,4 +52,12 @@ void mw_limits_set(const struct mw_spec *spec)
     limit_cpu(spec);
     limit_bytes(RLIMIT_DATA, spec->memory_limit, "WSGI0077", "memory-limit");
     limit_bytes(RLIMIT_AS, spec->virtual_memory_limit, "WSGI0078", "virtual-memory-limit");
+}
+
+void mw_limits_alone(const struct mw_spec *spec)
+{
+    int64_t ms = spec->graceful_timeout_ms + spec->shutdown_timeout_ms;
+
+    signal(SIGALRM, SIG_DFL);
+    alarm((unsigned)(ms / 1000) + ALONE_SLACK_S);
 }

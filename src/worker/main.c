@@ -97,8 +97,6 @@ static void work(struct mw_worker *w)
 
 static int run_service(struct mw_worker *w)
 {
-    w->report = (struct mw_report){
-        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
     struct mw_service service = {.spec = &w->spec,
                                  .runtime = w->runtime,
                                  .report = &w->report,

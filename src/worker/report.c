@@ -89,7 +89,7 @@ static void write_out(int fd, const void *bytes, size_t left)
     }
 }
 
-void mw_report_requests(struct mw_report *r, int fd)
+static void report_requests(struct mw_report *r, int fd)
 {
     struct requests all = {.n = 0};
     struct mw_buf out;
@@ -252,7 +252,7 @@ static struct stacks *new_stacks(struct mw_report *r, int pipe)
     return s;
 }
 
-void mw_report_stacks(struct mw_report *r, int fd)
+static void report_stacks(struct mw_report *r, int fd)
 {
     struct stacks *s = usable(fd) ? new_stacks(r, fd) : NULL;
 
@@ -264,4 +264,17 @@ void mw_report_stacks(struct mw_report *r, int fd)
     (void)launch(s, wait_and_pass_on);
     pthread_mutex_unlock(&s->lock);
     let_go(s);
+}
+
+void mw_report_answer(struct mw_report *r, const struct mw_ctl *question, int *fd)
+{
+    if (*fd < 0)
+        return;
+    if (question->type == MW_CTL_REPORT)
+        report_requests(r, *fd);
+    else if (question->type == MW_CTL_STACKS)
+        report_stacks(r, *fd);
+    else
+        return;
+    *fd = -1;
 }

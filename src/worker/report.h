@@ -1,10 +1,11 @@
 /*
- * report.h: what a worker tells an operator of itself, into a pipe that came with the question. Main
- * thread only; never waits: what does not fit into the pipe is cut.
+ * report.h: what a worker tells an operator of itself, into a pipe that came with the question. For the
+ * thread that reads the control socket; never waits: what does not fit into the pipe is cut.
  */
 #ifndef MW_REPORT_H
 #define MW_REPORT_H
 
+#include "ctl.h"
 #include "py.h"
 #include "running.h"
 
@@ -15,9 +16,9 @@ struct mw_report {
     unsigned stuck; /* atomic: threads that wait for the GIL longer than anybody waits for them */
 };
 
-/* Both take fd. Anything but a pipe is closed unused. */
-void mw_report_requests(struct mw_report *r, int fd);
-/* On threads of its own: it needs the GIL, or a second to find that nobody gets it. */
-void mw_report_stacks(struct mw_report *r, int fd);
+/* If the supervisor passed on an operator's question: take *fd, which is -1 then, and answer. Anything but a
+ * pipe is closed unused. Stacks are written by threads of their own: it needs the GIL, or a second to find that
+ * nobody gets it. */
+void mw_report_answer(struct mw_report *r, const struct mw_ctl *question, int *fd);
 
 #endif

@@ -7,13 +7,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ctl.h"
 #include "io.h"
+#include "limits.h"
 #include "log.h"
-
-#define ALONE_SLACK_S 4 /* without a supervisor: beyond the timeouts, then SIGALRM */
 
 /* The signal goes to the main thread: it has to come out of what it waits for. */
 static void tell_to_leave(const struct mw_service *s)
@@ -21,13 +19,9 @@ static void tell_to_leave(const struct mw_service *s)
     (void)pthread_kill(s->main, SIGTERM);
 }
 
-/* Nobody is left who would insist: the kernel has to. */
 static void leave_alone(const struct mw_service *s)
 {
-    int64_t ms = s->spec->graceful_timeout_ms + s->spec->shutdown_timeout_ms;
-
-    signal(SIGALRM, SIG_DFL);
-    alarm((unsigned)(ms / 1000) + ALONE_SLACK_S);
+    mw_limits_alone(s->spec);
     tell_to_leave(s);
 }
 
@@ -42,15 +36,10 @@ static int read_control(struct mw_service *s)
     if (n == MW_ECLOSED || n == MW_EIO)
         return 0;
     if (n > 0 && !mw_ctl_decode(&ctl, msg, (size_t)n)) {
-        if (ctl.type == MW_CTL_DRAIN) {
+        if (ctl.type == MW_CTL_DRAIN)
             tell_to_leave(s);
-        } else if (ctl.type == MW_CTL_REPORT && fd >= 0) {
-            mw_report_requests(s->report, fd);
-            fd = -1;
-        } else if (ctl.type == MW_CTL_STACKS && fd >= 0) {
-            mw_report_stacks(s->report, fd);
-            fd = -1;
-        }
+        else
+            mw_report_answer(s->report, &ctl, &fd);
     }
     mw_io_close(&fd);
     return 1;

@@ -18,16 +18,8 @@ static int answer(struct mw_startup *s)
 
     if (n == MW_ECLOSED || n == MW_EIO)
         return 0;
-    if (n > 0 && fd >= 0 && !mw_ctl_decode(&ctl, msg, (size_t)n)) {
-        if (ctl.type == MW_CTL_REPORT) {
-            mw_report_requests(s->report, fd);
-            return 1;
-        }
-        if (ctl.type == MW_CTL_STACKS) {
-            mw_report_stacks(s->report, fd);
-            return 1;
-        }
-    }
+    if (n > 0 && !mw_ctl_decode(&ctl, msg, (size_t)n))
+        mw_report_answer(s->report, &ctl, &fd);
     mw_io_close(&fd);
     return 1;
 }

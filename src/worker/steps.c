@@ -117,7 +117,11 @@ static int open_log(struct mw_worker *w, char *why, size_t cap)
 
 static int load_runtime(struct mw_worker *w, char *why, size_t cap)
 {
-    return mw_plugin_load(&w->runtime, &w->spec, why, cap);
+    int rv = mw_plugin_load(&w->runtime, &w->spec, why, cap);
+
+    w->report = (struct mw_report){
+        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
+    return rv;
 }
 
 static int find_groups(struct mw_worker *w, char *why, size_t cap)
@@ -205,8 +209,6 @@ static int preload(struct mw_worker *w, char *why, size_t cap)
 {
     struct mw_startup meanwhile;
 
-    w->report = (struct mw_report){
-        .runtime = w->runtime, .running = &w->running, .incarnation = w->incarnation};
     int listens = mw_startup_begin(&meanwhile, w->control, &w->report) == 0;
     int rv = mw_plugin_import(w->runtime, &w->spec, &w->missing, why, cap);
 
