@@ -517,6 +517,22 @@ static int on_frame(struct mw_link *l, const struct ask *a, struct progress *t, 
     }
 }
 
+void rig_put(struct mw_link *l, const struct ask *a)
+{
+    struct mw_buf b;
+
+    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
+    rig_block(&b, a);
+    assert_int_equal(mw_link_put(l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    mw_buf_fini(&b);
+}
+
+void rig_send(struct mw_link *l, const struct ask *a)
+{
+    rig_put(l, a);
+    assert_int_equal(mw_link_flush(l), 0);
+}
+
 void rig_talk(struct mw_link *l, const struct ask *a, struct answer *out)
 {
     struct mw_frame f;
@@ -593,4 +609,66 @@ void answer_fini(struct answer *a)
 {
     free(a->body);
     memset(a, 0, sizeof *a);
+}
+
+/* -- one connection -- */
+
+void talk_connect(struct talk *t)
+{
+    rig_claim(&t->r, 0, &t->claim);
+    rig_connect(&t->r, 0, &t->claim, &t->l);
+}
+
+void talk_disconnect(struct talk *t)
+{
+    mw_board_release(t->r.groups[0].board, &t->claim);
+    mw_link_fini(&t->l);
+}
+
+void talk_begin(struct talk *t, const char *runtime)
+{
+    rig_init(&t->r, runtime);
+    rig_start_ready(&t->r);
+    talk_connect(t);
+}
+
+void talk_end(struct talk *t)
+{
+    talk_disconnect(t);
+    rig_stop(&t->r);
+}
+
+struct mw_frame talk_await(struct talk *t, unsigned type)
+{
+    struct mw_frame f;
+
+    do {
+        int rv = mw_link_recv(&t->l, &f);
+        if (rv)
+            fail_msg("no %s: %s\n%s", mw_frame_name(type), mw_err_text(rv), rig_log(&t->r));
+    } while (f.type != type);
+    return f;
+}
+
+void talk_expect_hello(struct talk *t)
+{
+    struct answer a;
+
+    rig_talk(&t->l, &(struct ask){.callable = "hello"}, &a);
+    assert_int_equal(a.end, MW_END_COMPLETE);
+    assert_string_equal(a.body, "hello");
+    answer_fini(&a);
+}
+
+void talk_expect_dropped(struct talk *t)
+{
+    struct mw_frame f;
+    int rv;
+
+    while ((rv = mw_link_recv(&t->l, &f)) == 0)
+        ;
+    assert_int_equal(rv, MW_ECLOSED);
+    talk_disconnect(t);
+    talk_connect(t);
+    talk_expect_hello(t);
 }

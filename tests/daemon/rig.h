@@ -95,6 +95,8 @@ void rig_hand_over(struct rig *r, const void *msg, size_t n, int fd);
 int rig_try_hand_over(struct rig *r, const void *msg, size_t n, int fd);
 
 void rig_block(struct mw_buf *b, const struct ask *a);
+void rig_put(struct mw_link *l, const struct ask *a);  /* the request without its body; not sent */
+void rig_send(struct mw_link *l, const struct ask *a); /* and sent */
 void rig_talk(struct mw_link *l, const struct ask *a,
               struct answer *out); /* one request on a link */
 /* Claim, connect, ask, release, close. */
@@ -102,5 +104,22 @@ void rig_ask(struct rig *r, const struct ask *a, struct answer *out);
 /* As a child would: again if the application has not seen it. */
 void rig_ask_patiently(struct rig *r, const struct ask *a, struct answer *out);
 void answer_fini(struct answer *a);
+
+/* A group with a connection to a worker of it, and the claim that belongs to the connection. */
+struct talk {
+    struct rig r;
+    struct mw_claim claim;
+    struct mw_link l;
+};
+
+void talk_begin(struct talk *t, const char *runtime); /* ready, connected */
+void talk_end(struct talk *t);
+void talk_connect(struct talk *t); /* after a disconnect; HELLO put */
+void talk_disconnect(struct talk *t);
+/* Receive up to a frame of this type; others may come before it. */
+struct mw_frame talk_await(struct talk *t, unsigned type);
+void talk_expect_hello(struct talk *t); /* the connection is as good as before */
+/* The worker drops the connection and goes on serving on others. */
+void talk_expect_dropped(struct talk *t);
 
 #endif

@@ -2,103 +2,21 @@
  * test_client.c: what a worker and an httpd child say to each other about the client's connection beside
  * the answer: informational responses, and whether the client is still there. The test plays the child.
  */
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "ask.h"
 #include "clock.h"
 #include "io.h"
-#include "rig.h"
-
-/* A worker, a connection to it, and the claim that belongs to the connection. */
-struct talk {
-    struct rig r;
-    struct mw_claim claim;
-    struct mw_link l;
-};
-
-static void connect_again(struct talk *t)
-{
-    rig_claim(&t->r, 0, &t->claim);
-    rig_connect(&t->r, 0, &t->claim, &t->l);
-}
-
-static void begin(struct talk *t)
-{
-    char fake[1024];
-
-    snprintf(fake, sizeof fake, "%s/tests/daemon/fake_runtime.so", rig_env("MW_BUILD"));
-    rig_init(&t->r, fake);
-    rig_start_ready(&t->r);
-    connect_again(t);
-}
-
-static void disconnect(struct talk *t)
-{
-    mw_board_release(t->r.groups[0].board, &t->claim);
-    mw_link_fini(&t->l);
-}
-
-static void end(struct talk *t)
-{
-    disconnect(t);
-    rig_stop(&t->r);
-}
 
 static void send_request(struct talk *t, const char *callable, size_t body_n)
 {
-    struct ask a = {.callable = callable, .body = body_n ? "" : NULL, .body_n = body_n};
-    struct mw_buf b;
-
-    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
-    rig_block(&b, &a);
-    assert_int_equal(mw_link_send(&t->l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
-    mw_buf_fini(&b);
-}
-
-/* Receive up to a frame of this type; others may come before it. */
-static struct mw_frame await(struct talk *t, unsigned type)
-{
-    struct mw_frame f;
-
-    do {
-        int rv = mw_link_recv(&t->l, &f);
-        if (rv)
-            fail_msg("no %s: %s\n%s", mw_frame_name(type), mw_err_text(rv), rig_log(&t->r));
-    } while (f.type != type);
-    return f;
+    rig_send(&t->l,
+             &(struct ask){.callable = callable, .body = body_n ? "" : NULL, .body_n = body_n});
 }
 
 static void expect_end(struct talk *t, enum mw_end how)
 {
-    assert_int_equal(await(t, MW_F_END).payload[0], how);
-}
-
-/* The connection is as good as before. */
-static void expect_hello(struct talk *t)
-{
-    struct answer a;
-
-    rig_talk(&t->l, &(struct ask){.callable = "hello"}, &a);
-    assert_int_equal(a.end, MW_END_COMPLETE);
-    assert_string_equal(a.body, "hello");
-    answer_fini(&a);
-}
-
-/* The worker drops the connection and goes on serving on others. */
-static void expect_dropped(struct talk *t)
-{
-    struct mw_frame f;
-    int rv;
-
-    while ((rv = mw_link_recv(&t->l, &f)) == 0)
-        ;
-    assert_int_equal(rv, MW_ECLOSED);
-    disconnect(t);
-    connect_again(t);
-    expect_hello(t);
+    assert_int_equal(talk_await(t, MW_F_END).payload[0], how);
 }
 
 static void test_client_01_informational_responses_come_before_the_head(void **state)
@@ -107,7 +25,7 @@ static void test_client_01_informational_responses_come_before_the_head(void **s
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     for (int i = 0; i < 3; i++) {
         rig_talk(&t.l, &(struct ask){.callable = "hints"}, &a);
         assert_int_equal(a.end, MW_END_COMPLETE);
@@ -115,7 +33,7 @@ static void test_client_01_informational_responses_come_before_the_head(void **s
         assert_string_equal(a.body, "hinted");
         answer_fini(&a);
     }
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_client_02_an_informational_response_does_not_wait(void **state)
@@ -124,14 +42,14 @@ static void test_client_02_an_informational_response_does_not_wait(void **state)
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     send_request(&t, "hints-wait-gone", 0);
-    f = await(&t, MW_F_INFORM); /* while the application runs */
+    f = talk_await(&t, MW_F_INFORM); /* while the application runs */
     assert_true(f.n > 0);
-    await(&t, MW_F_ASK);
+    talk_await(&t, MW_F_ASK);
     assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
     expect_end(&t, MW_END_ABORTED);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_client_03_a_client_that_goes_is_noticed_when_asked_for(void **state)
@@ -139,19 +57,19 @@ static void test_client_03_a_client_that_goes_is_noticed_when_asked_for(void **s
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     send_request(&t, "wait-gone", 0);
-    await(&t, MW_F_LOG);
+    talk_await(&t, MW_F_LOG);
     for (int i = 0; i < 20; i++) {
-        await(&t, MW_F_ASK);
+        talk_await(&t, MW_F_ASK);
         assert_int_equal(mw_link_send(&t.l, MW_F_ALIVE, NULL, 0), 0);
     }
-    await(&t, MW_F_ASK);
+    talk_await(&t, MW_F_ASK);
     assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
     expect_end(&t, MW_END_ABORTED);
     assert_true(rig_logged(&t.r, "client gone"));
-    expect_hello(&t);
-    end(&t);
+    talk_expect_hello(&t);
+    talk_end(&t);
 }
 
 static void test_client_04_nothing_is_asked_unless_the_application_does(void **state)
@@ -162,7 +80,7 @@ static void test_client_04_nothing_is_asked_unless_the_application_does(void **s
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     for (size_t i = 0; i < MW_ARRAY_LEN(callables); i++) {
         rig_talk(&t.l, &(struct ask){.callable = callables[i], .body = body, .body_n = sizeof body},
                  &a);
@@ -170,7 +88,7 @@ static void test_client_04_nothing_is_asked_unless_the_application_does(void **s
         assert_int_equal(a.asks, 0);
         answer_fini(&a);
     }
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_client_05_asking_loses_no_byte_of_the_body(void **state)
@@ -184,7 +102,7 @@ static void test_client_05_asking_loses_no_byte_of_the_body(void **state)
     assert_non_null(body);
     for (size_t i = 0; i < 300000; i++)
         body[i] = (char)(i * 7 + i / 777);
-    begin(&t);
+    talk_begin(&t, fake());
     for (size_t i = 0; i < MW_ARRAY_LEN(sizes); i++) {
         struct ask ask = {.callable = "ask-echo",
                           .body = body,
@@ -198,7 +116,7 @@ static void test_client_05_asking_loses_no_byte_of_the_body(void **state)
         answer_fini(&a);
     }
     free(body);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_client_06_an_abort_that_crosses_the_question_answers_it(void **state)
@@ -206,13 +124,13 @@ static void test_client_06_an_abort_that_crosses_the_question_answers_it(void **
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     assert_int_equal(mw_link_flush(&t.l), 0);
     send_request(&t, "wait-gone", 0); /* the worker has it, and ABORT, before it asks or after */
     assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
     expect_end(&t, MW_END_ABORTED);
-    expect_hello(&t);
-    end(&t);
+    talk_expect_hello(&t);
+    talk_end(&t);
 }
 
 static void test_client_07_a_child_that_goes_takes_its_client_along(void **state)
@@ -220,14 +138,14 @@ static void test_client_07_a_child_that_goes_takes_its_client_along(void **state
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     send_request(&t, "wait-gone", 0);
-    await(&t, MW_F_ASK);
-    disconnect(&t);
+    talk_await(&t, MW_F_ASK);
+    talk_disconnect(&t);
     rig_wait_log(&t.r, "client gone", 5000);
-    connect_again(&t);
-    expect_hello(&t);
-    end(&t);
+    talk_connect(&t);
+    talk_expect_hello(&t);
+    talk_end(&t);
 }
 
 static void test_client_08_answers_that_nobody_asked_for(void **state)
@@ -236,36 +154,36 @@ static void test_client_08_answers_that_nobody_asked_for(void **state)
     struct talk t;
 
     (void)state;
-    begin(&t);
-    expect_hello(&t);
+    talk_begin(&t, fake());
+    talk_expect_hello(&t);
     assert_int_equal(mw_link_send(&t.l, MW_F_ALIVE, NULL, 0), 0); /* without a request */
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
 
     send_request(&t, "stream", 0); /* with a request, without a question */
-    await(&t, MW_F_DATA);
+    talk_await(&t, MW_F_DATA);
     assert_int_equal(mw_link_send(&t.l, MW_F_ALIVE, NULL, 0), 0);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
 
     for (size_t i = 0; i < MW_ARRAY_LEN(wrong); i++) { /* to the question */
         send_request(&t, "wait-gone", 0);
-        await(&t, MW_F_ASK);
+        talk_await(&t, MW_F_ASK);
         size_t n = wrong[i] == MW_F_ASK ? 0 : 1;
         assert_int_equal(mw_link_send(&t.l, wrong[i], "x", n), 0);
-        expect_dropped(&t);
+        talk_expect_dropped(&t);
     }
-    end(&t);
+    talk_end(&t);
 }
 
 /* Answer so many WANTs with one byte each: credit is left over, and does not add up. */
 static void save_credit(struct talk *t, int wants)
 {
     for (int i = 0; i < wants; i++) {
-        await(t, MW_F_ASK);
+        talk_await(t, MW_F_ASK);
         assert_int_equal(mw_link_send(&t->l, MW_F_ALIVE, NULL, 0), 0);
-        await(t, MW_F_WANT);
+        talk_await(t, MW_F_WANT);
         assert_int_equal(mw_link_send(&t->l, MW_F_BODY, "b", 1), 0);
     }
-    await(t, MW_F_ASK);
+    talk_await(t, MW_F_ASK);
 }
 
 static void test_client_09_what_a_worker_keeps_meanwhile_is_limited(void **state)
@@ -274,7 +192,7 @@ static void test_client_09_what_a_worker_keeps_meanwhile_is_limited(void **state
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     for (size_t over = 0; over <= 1; over++) {
         send_request(&t, "ask-echo", 2u << 20);
         save_credit(&t, 18);
@@ -284,8 +202,8 @@ static void test_client_09_what_a_worker_keeps_meanwhile_is_limited(void **state
         assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
         expect_end(&t, MW_END_ABORTED);
     }
-    expect_dropped(&t);
-    end(&t);
+    talk_expect_dropped(&t);
+    talk_end(&t);
 }
 
 static void test_client_10_lines_of_a_workers_own_log_are_escaped(void **state)
@@ -294,12 +212,12 @@ static void test_client_10_lines_of_a_workers_own_log_are_escaped(void **state)
     struct talk t;
 
     (void)state;
-    begin(&t);
+    talk_begin(&t, fake());
     rig_talk(&t.l, &(struct ask){.callable = "control-bytes"}, &a);
     assert_int_equal(a.end, MW_END_COMPLETE);
     assert_true(rig_logged(&t.r, "] tab\\tescape\\x1b[2J backslash\\\\ end\n"));
     answer_fini(&a);
-    end(&t);
+    talk_end(&t);
 }
 
 int main(void)

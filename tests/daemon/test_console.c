@@ -19,19 +19,12 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "ask.h"
 #include "clock.h"
 #include "console.h"
 #include "io.h"
-#include "rig.h"
 
 #define WAIT_MS 5000
-
-static const char *fake(void)
-{
-    static char path[1024];
-    snprintf(path, sizeof path, "%s/tests/daemon/fake_runtime.so", rig_env("MW_BUILD"));
-    return path;
-}
 
 static uint64_t soon(void)
 {
@@ -205,7 +198,6 @@ static void test_console_02_a_worker_reports_its_requests(void **state)
     struct mw_admin_request q;
     struct mw_claim claim;
     struct mw_link link;
-    struct mw_buf block;
     struct mw_cur c;
     char bytes[4096];
     struct rig r;
@@ -216,10 +208,7 @@ static void test_console_02_a_worker_reports_its_requests(void **state)
     rig_start_ready(&r);
     rig_claim(&r, 0, &claim);
     rig_connect(&r, 0, &claim, &link);
-    mw_buf_init(&block, MW_REQ_BLOCK_MAX);
-    rig_block(&block, &(struct ask){.callable = "sleep", .query = "1500"});
-    assert_int_equal(mw_link_put(&link, MW_F_REQUEST, mw_buf_data(&block), mw_buf_size(&block)), 0);
-    assert_int_equal(mw_link_flush(&link), 0);
+    rig_send(&link, &(struct ask){.callable = "sleep", .query = "1500"});
     uint64_t deadline = soon();
     do {
         report_of(&r, MW_ADMIN_REPORT, bytes, sizeof bytes, &n);
@@ -235,7 +224,6 @@ static void test_console_02_a_worker_reports_its_requests(void **state)
     assert_int_equal(mw_cur_end(&c), 0);
     assert_memory_equal(q.method.p, "GET", 4);
     assert_true(q.thread > 0);
-    mw_buf_fini(&block);
     mw_link_fini(&link);
     mw_board_release(r.groups[0].board, &claim);
     rig_stop(&r);

@@ -74,7 +74,6 @@ static void test_daemon_02_a_small_answer_is_one_write(void **state)
     uint8_t bytes[4096];
     struct mw_claim claim;
     struct mw_link l;
-    struct mw_buf b;
     struct rig r;
 
     (void)state;
@@ -85,13 +84,10 @@ static void test_daemon_02_a_small_answer_is_one_write(void **state)
     ssize_t n = mw_io_recv(l.fd, bytes, sizeof bytes, mw_clock_deadline(10000));
     assert_true(n > 0); /* as soon as the worker has the connection */
     assert_int_equal(skip_frames(bytes, (size_t)n, first, 1), n);
-    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
-    rig_block(&b, &(struct ask){.callable = "hello"});
-    assert_int_equal(mw_link_send(&l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
+    rig_send(&l, &(struct ask){.callable = "hello"});
     n = mw_io_recv(l.fd, bytes, sizeof bytes, mw_clock_deadline(10000));
     assert_true(n > 0);
     assert_int_equal(skip_frames(bytes, (size_t)n, then, 3), n);
-    mw_buf_fini(&b);
     mw_board_release(r.groups[0].board, &claim);
     mw_link_fini(&l);
     rig_stop(&r);
@@ -230,14 +226,9 @@ static void read_some(struct mw_link *l, size_t bytes)
 
 static void start_stream(struct rig *r, struct mw_claim *claim, struct mw_link *l)
 {
-    struct mw_buf b;
-
     rig_claim(r, 0, claim);
     rig_connect(r, 0, claim, l);
-    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
-    rig_block(&b, &(struct ask){.callable = "stream"});
-    assert_int_equal(mw_link_send(l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
-    mw_buf_fini(&b);
+    rig_send(l, &(struct ask){.callable = "stream"});
     read_some(l, 5000);
 }
 
@@ -1309,19 +1300,15 @@ static void test_daemon_74_a_dead_supervisor_takes_no_worker_with_it_for_long(vo
     struct mw_claim claim;
     struct mw_frame f = {0};
     struct mw_link l;
-    struct mw_buf b;
     struct rig r;
 
     (void)state;
     rig_init(&r, fake());
     r.spec[0].processes = 2;
     rig_start_ready(&r);
-    mw_buf_init(&b, 1 << 20);
-    rig_block(&b, &(struct ask){.callable = "sleep", .query = "1000"});
     rig_claim(&r, 0, &claim);
     rig_connect(&r, 0, &claim, &l);
-    assert_int_equal(mw_link_send(&l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
-    mw_buf_fini(&b);
+    rig_send(&l, &(struct ask){.callable = "sleep", .query = "1000"});
     assert_int_equal(mw_io_wait(l.fd, POLLIN, mw_clock_deadline(10000)),
                      0); /* HELLO: it is there */
     kill(r.super, SIGKILL);

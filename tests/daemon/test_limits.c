@@ -9,21 +9,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "clock.h"
-#include "rig.h"
 
 #define SOON_MS 15000 /* deadline of what must happen */
 
 static void init(struct rig *r)
 {
-    char fake[1024];
-
-    snprintf(fake, sizeof fake, "%s/tests/daemon/fake_runtime.so", rig_env("MW_BUILD"));
-    rig_init(r, strdup(fake));
+    rig_init(r, fake());
     r->spec[0].log_level = 6;
     r->spec[0].interrupt_timeout_ms = 1;
 }
@@ -32,7 +27,6 @@ static void fini(struct rig *r)
 {
     assert_false(rig_logged(r, "WARNING: ThreadSanitizer")); /* of a worker */
     rig_stop(r);
-    free((char *)r->spec[0].runtime);
 }
 
 static const char *in_dir(const struct rig *r, const char *name)
@@ -76,7 +70,7 @@ static void wait_busy(const struct rig *r, unsigned n)
     }
 }
 
-static void expect(const struct answer *a, int end)
+static void expect_end(const struct answer *a, int end)
 {
     if (a->end != end)
         fail_msg("it ended as %d, not %d; status %u, log %s", a->end, end, a->status, a->log);
@@ -87,7 +81,7 @@ static void ask(struct rig *r, const char *callable, const char *query, uint32_t
     struct answer a;
 
     rig_ask(r, &(struct ask){.callable = callable, .query = query, .timeout_ms = ms}, &a);
-    expect(&a, end);
+    expect_end(&a, end);
     answer_fini(&a);
 }
 
@@ -107,7 +101,7 @@ static void given_up(const char *callable)
     rig_connect(&r, 0, &claim, &l);
     rig_talk(&l, &(struct ask){.callable = callable, .query = in_dir(&r, "go"), .timeout_ms = 50},
              &a);
-    expect(&a, MW_END_TIMEOUT);
+    expect_end(&a, MW_END_TIMEOUT);
     assert_int_equal(a.status, 0);
     assert_int_equal(mw_link_recv(&l, &f), MW_ECLOSED);
     mw_link_fini(&l);
@@ -144,7 +138,6 @@ static void test_limits_03_a_thread_that_cannot_send_is_freed(void **state)
 {
     struct mw_claim claim;
     struct mw_link l;
-    struct mw_buf b;
     struct rig r;
 
     (void)state;
@@ -153,10 +146,7 @@ static void test_limits_03_a_thread_that_cannot_send_is_freed(void **state)
     rig_start_ready(&r);
     rig_claim(&r, 0, &claim);
     rig_connect(&r, 0, &claim, &l);
-    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
-    rig_block(&b, &(struct ask){.callable = "stream", .timeout_ms = 500});
-    assert_int_equal(mw_link_send(&l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
-    mw_buf_fini(&b);
+    rig_send(&l, &(struct ask){.callable = "stream", .timeout_ms = 500});
     rig_wait_log(&r, "WSGI0761", SOON_MS);
     wait_busy(&r, 0); /* its send failed, and it came back */
     ask(&r, "hello", NULL, 0, MW_END_COMPLETE);
@@ -167,7 +157,7 @@ static void test_limits_03_a_thread_that_cannot_send_is_freed(void **state)
 
 /* -- requests that end at the moment at which they are given up -- */
 
-struct asker {
+struct racer {
     struct rig *r;
     unsigned seed, rounds;
     unsigned whole, over; /* answers */
@@ -175,9 +165,9 @@ struct asker {
     int done; /* atomic */
 };
 
-static void *ask_often(void *arg)
+static void *race(void *arg)
 {
-    struct asker *as = arg;
+    struct racer *as = arg;
 
     for (unsigned i = 0; i < as->rounds && !as->failure[0]; i++) {
         struct mw_claim claim;
@@ -215,7 +205,7 @@ static void *ask_often(void *arg)
 
 static void test_limits_04_at_the_moment_of_its_end(void **state)
 {
-    struct asker as[3] = {{.seed = 1}, {.seed = 2}, {.seed = 3}};
+    struct racer as[3] = {{.seed = 1}, {.seed = 2}, {.seed = 3}};
     pthread_t id[MW_ARRAY_LEN(as)];
     struct rig r;
     int left;
@@ -228,7 +218,7 @@ static void test_limits_04_at_the_moment_of_its_end(void **state)
     for (size_t i = 0; i < MW_ARRAY_LEN(as); i++) {
         as[i].r = &r;
         as[i].rounds = 250;
-        assert_int_equal(pthread_create(&id[i], NULL, ask_often, &as[i]), 0);
+        assert_int_equal(pthread_create(&id[i], NULL, race, &as[i]), 0);
     }
     do {
         left = 0;
@@ -354,7 +344,6 @@ static void test_limits_09_what_is_cut_is_named(void **state)
 {
     struct mw_claim claim;
     struct mw_link l;
-    struct mw_buf b;
     struct rig r;
 
     (void)state;
@@ -364,10 +353,7 @@ static void test_limits_09_what_is_cut_is_named(void **state)
     pid_t pid = rig_pid(&r);
     rig_claim(&r, 0, &claim);
     rig_connect(&r, 0, &claim, &l);
-    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
-    rig_block(&b, &(struct ask){.callable = "stuck", .query = in_dir(&r, "go")});
-    assert_int_equal(mw_link_send(&l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
-    mw_buf_fini(&b);
+    rig_send(&l, &(struct ask){.callable = "stuck", .query = in_dir(&r, "go")});
     wait_busy(&r, 1);
     kill(pid, SIGUSR1);
     rig_wait_log(&r, "WSGI0762: request 'GET ?' (id none) is cut after ", SOON_MS);

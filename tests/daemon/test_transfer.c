@@ -11,75 +11,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "clock.h"
 #include "io.h"
-#include "rig.h"
 
 #define MIB (1u << 20)
 
-struct talk {
-    struct rig r;
-    struct mw_claim claim;
-    struct mw_link l;
-    int connected;
-};
-
-static void connect_again(struct talk *t)
-{
-    rig_claim(&t->r, 0, &t->claim);
-    rig_connect(&t->r, 0, &t->claim, &t->l);
-    assert_int_equal(mw_link_flush(&t->l), 0);
-    t->connected = 1;
-}
-
-static void disconnect(struct talk *t)
-{
-    if (!t->connected)
-        return;
-    mw_board_release(t->r.groups[0].board, &t->claim);
-    mw_link_fini(&t->l);
-    t->connected = 0;
-}
-
 static void begin(struct talk *t)
 {
-    char fake[1024];
-
-    memset(t, 0, sizeof *t);
-    snprintf(fake, sizeof fake, "%s/tests/daemon/fake_runtime.so", rig_env("MW_BUILD"));
-    rig_init(&t->r, fake);
-    rig_start_ready(&t->r);
-    connect_again(t);
-}
-
-static void end(struct talk *t)
-{
-    disconnect(t);
-    rig_stop(&t->r);
+    talk_begin(t, fake());
+    assert_int_equal(mw_link_flush(&t->l), 0);
 }
 
 /* Put, not sent. */
 static void put_request(struct talk *t, const char *callable, size_t body_n)
 {
-    struct ask a = {.callable = callable, .body = body_n ? "" : NULL, .body_n = body_n};
-    struct mw_buf b;
-
-    mw_buf_init(&b, MW_REQ_BLOCK_MAX);
-    rig_block(&b, &a);
-    assert_int_equal(mw_link_put(&t->l, MW_F_REQUEST, mw_buf_data(&b), mw_buf_size(&b)), 0);
-    mw_buf_fini(&b);
-}
-
-static struct mw_frame await(struct talk *t, unsigned type)
-{
-    struct mw_frame f;
-
-    do {
-        int rv = mw_link_recv(&t->l, &f);
-        if (rv)
-            fail_msg("no %s: %s\n%s", mw_frame_name(type), mw_err_text(rv), rig_log(&t->r));
-    } while (f.type != type);
-    return f;
+    rig_put(&t->l,
+            &(struct ask){.callable = callable, .body = body_n ? "" : NULL, .body_n = body_n});
 }
 
 /* A file of n bytes, byte i being i * 7 mod 256. */
@@ -115,30 +63,6 @@ static void expect_echo(struct talk *t, size_t n)
     assert_int_equal(got, n);
 }
 
-static void expect_hello(struct talk *t)
-{
-    struct answer a;
-
-    rig_talk(&t->l, &(struct ask){.callable = "hello"}, &a);
-    assert_int_equal(a.end, MW_END_COMPLETE);
-    assert_string_equal(a.body, "hello");
-    answer_fini(&a);
-}
-
-/* The worker drops the connection, and serves others. */
-static void expect_dropped(struct talk *t)
-{
-    struct mw_frame f;
-    int rv;
-
-    while ((rv = mw_link_recv(&t->l, &f)) == 0)
-        ;
-    assert_int_equal(rv, MW_ECLOSED);
-    disconnect(t);
-    connect_again(t);
-    expect_hello(t);
-}
-
 /* Descriptors that the worker has open; the connection is the same for all calls. */
 static long worker_fds(struct talk *t)
 {
@@ -166,7 +90,7 @@ static void test_transfer_01_a_file_of_the_worker(void **state)
     for (int i = 0; i < 3; i++) {
         put_request(&t, "file", 0);
         assert_int_equal(mw_link_flush(&t.l), 0);
-        await(&t, MW_F_HEAD);
+        talk_await(&t, MW_F_HEAD);
         assert_int_equal(mw_link_recv_now(&t.l, &f), 0); /* in the same write */
         assert_int_equal(f.type, MW_F_FILE);
         assert_int_equal(mw_file_decode(&part, f.payload, f.n), 0);
@@ -181,7 +105,7 @@ static void test_transfer_01_a_file_of_the_worker(void **state)
         assert_false(mw_link_has_input(&t.l));
     }
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_transfer_02_files_among_data(void **state)
@@ -199,8 +123,8 @@ static void test_transfer_02_files_among_data(void **state)
         assert_int_equal(mw_link_recv(&t.l, &f), 0);
         assert_int_equal(f.type, order[i]);
     }
-    expect_hello(&t);
-    end(&t);
+    talk_expect_hello(&t);
+    talk_end(&t);
 }
 
 /* -- bodies as files -- */
@@ -220,7 +144,7 @@ static void test_transfer_03_a_body_as_a_file(void **state)
         expect_echo(&t, sizes[i]);
     }
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_transfer_04_only_what_it_says_is_read(void **state)
@@ -233,7 +157,7 @@ static void test_transfer_04_only_what_it_says_is_read(void **state)
     assert_int_equal(mw_link_put_body_file(&t.l, 5, file_of(6)), 0);
     assert_int_equal(mw_link_flush(&t.l), 0);
     expect_echo(&t, 5);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_transfer_05_a_body_that_nobody_reads(void **state)
@@ -247,10 +171,10 @@ static void test_transfer_05_a_body_that_nobody_reads(void **state)
         put_request(&t, "hello", 100);
         assert_int_equal(mw_link_put_body_file(&t.l, 100, file_of(100)), 0);
         assert_int_equal(mw_link_flush(&t.l), 0);
-        await(&t, MW_F_END);
+        talk_await(&t, MW_F_END);
     }
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_transfer_06_a_body_file_that_crosses_the_end(void **state)
@@ -262,11 +186,11 @@ static void test_transfer_06_a_body_file_that_crosses_the_end(void **state)
     long before = worker_fds(&t);
     put_request(&t, "hello", 100);
     assert_int_equal(mw_link_flush(&t.l), 0);
-    await(&t, MW_F_END);
+    talk_await(&t, MW_F_END);
     assert_int_equal(mw_link_put_body_file(&t.l, 100, file_of(100)), 0);
     assert_int_equal(mw_link_flush(&t.l), 0);
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
 }
 
 static void test_transfer_07_an_abort_ends_it(void **state)
@@ -278,11 +202,11 @@ static void test_transfer_07_an_abort_ends_it(void **state)
     put_request(&t, "wait-gone", 100);
     assert_int_equal(mw_link_put_body_file(&t.l, 100, file_of(100)), 0);
     assert_int_equal(mw_link_flush(&t.l), 0);
-    await(&t, MW_F_ASK);
+    talk_await(&t, MW_F_ASK);
     assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
-    assert_int_equal(await(&t, MW_F_END).payload[0], MW_END_ABORTED);
-    expect_hello(&t);
-    end(&t);
+    assert_int_equal(talk_await(&t, MW_F_END).payload[0], MW_END_ABORTED);
+    talk_expect_hello(&t);
+    talk_end(&t);
 }
 
 /* Larger than what the worker can echo without its child's help, so that it has not read all of it. */
@@ -296,12 +220,12 @@ static void test_transfer_08_a_file_that_becomes_shorter(void **state)
     put_request(&t, "echo", 8 * MIB);
     assert_int_equal(mw_link_put_body_file(&t.l, 8 * MIB, dup(fd)), 0);
     assert_int_equal(mw_link_flush(&t.l), 0);
-    await(&t, MW_F_DATA);
+    talk_await(&t, MW_F_DATA);
     assert_int_equal(ftruncate(fd, MIB), 0);
     close(fd);
-    assert_int_equal(await(&t, MW_F_END).payload[0], MW_END_TRUNCATED);
-    expect_hello(&t);
-    end(&t);
+    assert_int_equal(talk_await(&t, MW_F_END).payload[0], MW_END_TRUNCATED);
+    talk_expect_hello(&t);
+    talk_end(&t);
 }
 
 /* -- what a child must not do -- */
@@ -354,13 +278,13 @@ static void test_transfer_09_files_that_are_none(void **state)
     for (size_t i = 0; i < MW_ARRAY_LEN(fds); i++) {
         put_request(&t, "echo", 100);
         raw_body_file(&t, 100, fds[i]);
-        expect_dropped(&t);
+        talk_expect_dropped(&t);
     }
     put_request(&t, "echo", 100); /* which it is not about the rest */
     raw_body_file(&t, 100, whole);
-    await(&t, MW_F_END);
+    talk_await(&t, MW_F_END);
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
     for (size_t i = 2; i < MW_ARRAY_LEN(fds); i++)
         close(fds[i]);
     mw_io_close(&pair[0]);
@@ -380,28 +304,28 @@ static void test_transfer_10_at_the_wrong_time(void **state)
     begin(&t);
     put_request(&t, "echo", 0); /* no body was announced */
     raw_body_file(&t, 100, fd);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     put_request(&t, "wait-gone", 200); /* twice */
     raw_body_file(&t, 100, fd);
     raw_body_file(&t, 100, fd);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     put_request(&t, "echo", 200); /* behind BODY */
     raw(&t, MW_F_BODY, "x", 1, -1);
     raw_body_file(&t, 100, fd);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     put_request(&t, "wait-gone", 200); /* behind BODY_END */
     raw(&t, MW_F_BODY_END, "", 1, -1);
     raw_body_file(&t, 100, fd);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     put_request(&t, "wait-gone", 200); /* in front of BODY */
     raw_body_file(&t, 100, fd);
     raw(&t, MW_F_BODY, "x", 1, -1);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     put_request(&t, "wait-gone", 200); /* in front of BODY_END */
     raw_body_file(&t, 100, fd);
     raw(&t, MW_F_BODY_END, "", 1, -1);
-    expect_dropped(&t);
-    end(&t);
+    talk_expect_dropped(&t);
+    talk_end(&t);
     close(fd);
 }
 
@@ -416,9 +340,9 @@ static void test_transfer_11_wrong_lengths(void **state)
     for (size_t i = 0; i < MW_ARRAY_LEN(lengths); i++) {
         put_request(&t, "echo", 200);
         raw_body_file(&t, lengths[i], fd);
-        expect_dropped(&t);
+        talk_expect_dropped(&t);
     }
-    end(&t);
+    talk_end(&t);
     close(fd);
 }
 
@@ -432,15 +356,15 @@ static void test_transfer_12_descriptors_and_frames_that_do_not_belong_together(
     long before = worker_fds(&t);
     put_request(&t, "echo", 200); /* a frame without its descriptor */
     raw_body_file(&t, 100, -1);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     put_request(&t, "wait-gone", 200); /* a descriptor without its frame, and another one */
     raw(&t, MW_F_BODY, "x", 1, fd);
     raw(&t, MW_F_BODY, "x", 1, fd);
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     raw(&t, MW_F_FILE, "", 0, fd); /* a frame that is a worker's */
-    expect_dropped(&t);
+    talk_expect_dropped(&t);
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
     close(fd);
 }
 
@@ -457,10 +381,10 @@ static void test_transfer_13_a_flood_of_descriptors(void **state)
         put_request(&t, "wait-gone", 200);
         for (int k = 0; k < 10; k++)
             raw(&t, MW_F_ABORT, NULL, 0, fd);
-        expect_dropped(&t);
+        talk_expect_dropped(&t);
     }
     assert_int_equal(worker_fds(&t), before);
-    end(&t);
+    talk_end(&t);
     close(fd);
 }
 
@@ -468,7 +392,7 @@ static void test_transfer_13_a_flood_of_descriptors(void **state)
 
 static struct mw_want await_want(struct talk *t)
 {
-    struct mw_frame f = await(t, MW_F_WANT);
+    struct mw_frame f = talk_await(t, MW_F_WANT);
     struct mw_want want;
 
     assert_int_equal(mw_want_decode(&want, f.payload, f.n), 0);
@@ -491,8 +415,8 @@ static void test_transfer_14_credit_is_given_ahead_of_need(void **state)
     assert_int_equal(want.waits, 1);
     assert_true(want.have == 0 && want.upto == MW_BODY_WINDOW);
     assert_int_equal(mw_link_send(&t.l, MW_F_BODY, piece, 1), 0);
-    await(&t, MW_F_END);
-    expect_hello(&t);
+    talk_await(&t, MW_F_END);
+    talk_expect_hello(&t);
 
     put_request(&t, "echo", length);
     assert_int_equal(mw_link_flush(&t.l), 0);
@@ -517,7 +441,7 @@ static void test_transfer_14_credit_is_given_ahead_of_need(void **state)
     while (f.type != MW_F_END);
     assert_int_equal(f.payload[0], MW_END_COMPLETE);
     assert_true(waits >= 1 && ahead >= 1);
-    end(&t);
+    talk_end(&t);
 }
 
 /* To an application that does not read, as much as may ride along. */
@@ -531,15 +455,15 @@ static void test_transfer_15_more_than_the_credit(void **state)
     for (size_t over = 0; over <= 1; over++) {
         put_request(&t, "wait-gone", MIB);
         assert_int_equal(mw_link_flush(&t.l), 0);
-        await(&t, MW_F_ASK);
+        talk_await(&t, MW_F_ASK);
         assert_int_equal(mw_link_send(&t.l, MW_F_BODY, much, sizeof much - 1 + over), 0);
         if (over)
             break;
         assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
-        await(&t, MW_F_END);
+        talk_await(&t, MW_F_END);
     }
-    expect_dropped(&t);
-    end(&t);
+    talk_expect_dropped(&t);
+    talk_end(&t);
 }
 
 int main(void)
