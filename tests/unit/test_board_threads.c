@@ -147,6 +147,21 @@ static void *client_main(void *arg)
 
 /* -- threads -- */
 
+static void start_clients(struct client *cl, int n, const struct client *like)
+{
+    for (int i = 0; i < n; i++) {
+        cl[i] = *like;
+        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
+    }
+}
+
+static void join_clients(struct client *cl, int n)
+{
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
+    }
+}
+
 static void test_board_90_threads_share_what_there_is(void **state)
 {
     enum { CLIENTS = 12 };
@@ -155,13 +170,8 @@ static void test_board_90_threads_share_what_there_is(void **state)
     struct client cl[CLIENTS];
     (void)state;
     assert_int_equal(mw_board_join(b, getpid()), 0);
-    for (int i = 0; i < CLIENTS; i++) {
-        cl[i] = (struct client){.b = b, .sh = sh, .rounds = ROUNDS, .check = 1};
-        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
-    }
-    for (int i = 0; i < CLIENTS; i++) {
-        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
-    }
+    start_clients(cl, CLIENTS, &(struct client){.b = b, .sh = sh, .rounds = ROUNDS, .check = 1});
+    join_clients(cl, CLIENTS);
     assert_int_equal(sh->served, CLIENTS * ROUNDS);
     assert_int_equal(sh->doubled, 0);
     assert_int_equal(sh->failed, 0);
@@ -191,10 +201,7 @@ static void test_board_90_a_group_goes_down_and_up(void **state)
     struct client cl[CLIENTS];
     (void)state;
     assert_int_equal(mw_board_join(b, getpid()), 0);
-    for (int i = 0; i < CLIENTS; i++) {
-        cl[i] = (struct client){.b = b, .sh = sh, .rounds = UINT32_MAX};
-        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
-    }
+    start_clients(cl, CLIENTS, &(struct client){.b = b, .sh = sh, .rounds = UINT32_MAX});
     for (int round = 0; round < 30; round++) {
         wait_for_more(&sh->served);
         for (unsigned s = 0; s < SLOTS; s++) {
@@ -208,9 +215,7 @@ static void test_board_90_a_group_goes_down_and_up(void **state)
         }
     }
     atomic_store(&sh->stop, 1);
-    for (int i = 0; i < CLIENTS; i++) {
-        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
-    }
+    join_clients(cl, CLIENTS);
     assert_int_equal(sh->failed, 0);
     assert_int_equal(mw_board_waiting(b), 0);
     mw_board_destroy(&b);
@@ -226,10 +231,7 @@ static void test_board_90_workers_come_and_go(void **state)
     struct client cl[CLIENTS];
     (void)state;
     assert_int_equal(mw_board_join(b, getpid()), 0);
-    for (int i = 0; i < CLIENTS; i++) {
-        cl[i] = (struct client){.b = b, .sh = sh, .rounds = UINT32_MAX};
-        assert_int_equal(pthread_create(&cl[i].thread, NULL, client_main, &cl[i]), 0);
-    }
+    start_clients(cl, CLIENTS, &(struct client){.b = b, .sh = sh, .rounds = UINT32_MAX});
     for (unsigned i = 0; i < 200; i++) {
         if (i % 2) {
             mw_board_draining(b, i % SLOTS);
@@ -241,9 +243,7 @@ static void test_board_90_workers_come_and_go(void **state)
         mw_board_ready(b, i % SLOTS);
     }
     atomic_store(&sh->stop, 1);
-    for (int i = 0; i < CLIENTS; i++) {
-        assert_int_equal(pthread_join(cl[i].thread, NULL), 0);
-    }
+    join_clients(cl, CLIENTS);
     assert_int_equal(sh->failed, 0);
     assert_true(sh->served > 200);
     for (unsigned s = 0; s < SLOTS; s++) {
