@@ -3,7 +3,7 @@
  * of the slots, event, now): no clock, no process, no log in here, so that a test drives years in a
  * moment.
  *
- * Called by fleet.c only, which carries the answer out and feeds back what came of it.
+ * Asked for a decision by fleet.c only, which carries it out and feeds back what came of it.
  */
 #ifndef MW_POLICY_H
 #define MW_POLICY_H
