@@ -245,6 +245,30 @@ def test_procs_03_memory_and_cpu_of_a_process():
     assert procs.busy() >= busy + 0.08
 
 
+def test_procs_04_the_counts_of_perf():
+    assert procs.swift_counts("""\
+1250,,raw_syscalls:sys_enter,98000,100.00,,
+1000,,syscalls:sys_enter_futex,98000,100.00,,
+0,,syscalls:sys_enter_poll,98000,100.00,,
+<not counted>,,syscalls:sys_enter_write,0,100.00,,
+50,,syscalls:sys_enter_sendmsg,98000,100.00,,
+""") == {"futex": 1000, "sendmsg": 50, "other": 200}
+
+
+def test_procs_05_perf_counts_the_calls_of_a_process():
+    if not procs.SwiftCalls.is_there():
+        pytest.skip("no perf, or no right to its tracepoints")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        calls = procs.SwiftCalls(cat.pid)
+        for _ in range(100):
+            cat.stdin.write(b"x\n")
+            cat.stdin.flush()
+            cat.stdout.readline()
+        found = calls.stop()
+        cat.stdin.close()
+    assert 99 <= found["read"] <= 101 and found["write"] == 100
+
+
 # ---- the clients
 
 
