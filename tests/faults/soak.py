@@ -15,6 +15,7 @@ import time
 import load
 import rest
 import subject
+from growth import growth
 from harness import procs, server, wait
 
 WARM = 0.25  # part of the time, and at most so many seconds
@@ -23,7 +24,7 @@ WINDOWS = 10
 SAMPLE = 1.0
 CLIENTS = 8
 WARM_CLIENTS = 40  # enough that every thread of every child has served
-GROWTH = 1.0  # per cent, of the later windows' median over that of the earlier ones
+GROWTH = 1.0  # per cent, see growth.py
 SHORT = 600  # seconds: until then every thread's memory fills for the first time, whatever the warm-up
 SHORT_GROWTH = 25.0
 
@@ -76,12 +77,10 @@ class Memory:
         return [statistics.median(values[i:i + step]) for i in range(0, step * (len(values) // step), step)]
 
     def rows(self, seconds):
-        """(role, KiB in the earlier windows, in the later ones, per cent, KiB per hour)"""
+        """(role, KiB in the second quarter, in the last, per cent, KiB per hour)"""
         for role in self.roles:
-            windows = self.medians(role)
-            half = len(windows) // 2
-            early, late = statistics.median(windows[:half]), statistics.median(windows[-half:])
-            yield role, early, late, 100 * (late - early) / early, (late - early) * 3600 / (seconds / 2)
+            early, late, percent = growth(self.samples[role])
+            yield role, early, late, percent, (late - early) * 3600 / (seconds / 2)
 
 
 def look(site):
