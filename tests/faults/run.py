@@ -3,7 +3,7 @@
 
     run.py [--seed N]... [--seconds S] [--plan]    a schedule of faults for each seed
     run.py --figures [NAME...] [--seconds S]       the figures of docs/reliability.md, a minute for each
-    run.py --soak SECONDS                          mixed traffic, and what it leaves behind
+    run.py --soak SECONDS [--default-malloc]       mixed traffic, and what it leaves behind
 
 A seed decides who httpd runs as, its MPM, and every fault with its moment; --plan prints that. The scheduling of
 the machine it does not decide: where a seed failed once, run it some more times.
@@ -142,9 +142,10 @@ def main():
     parser.add_argument("--plan", action="store_true", help="only print the schedule")
     parser.add_argument("--figures", nargs="*", metavar="NAME", help=" ".join(figures.LINES))
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="mixed traffic without faults")
+    parser.add_argument("--default-malloc", action="store_true", help="soak: leave glibc's thresholds as they are")
     options = parser.parse_args()
     if options.soak:
-        return 0 if soak.run(options.soak) else 1
+        return 0 if soak.run(options.soak, options.default_malloc) else 1
     if options.figures is not None:
         return 0 if figures.run(options.figures, options.seconds or FIGURE_SECONDS) else 1
     seconds = options.seconds or SECONDS
