@@ -6,6 +6,7 @@
 #include "samples.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "../../src/py/gate.c"
 
@@ -36,9 +37,10 @@ static void test_gate_02_waiting_ends_though_nobody_leaves(void **state)
     uint64_t begin = mw_clock_ns();
     assert_int_equal(mw_py_gate_enter(&g), 0);
     uint64_t took = mw_clock_ns() - begin;
-    assert_true(took >= 2 * QUICK_NS + SLACK_NS); /* it did wait */
+    assert_true(took >= 2 * QUICK_NS + SLACK_NS + SLEEP_NS); /* it did wait, in both ways */
     assert_true(took < SOON_NS);
     assert_int_equal(g.waiting, 0);
+    assert_int_equal(g.asleep, 0);
 }
 
 /* Returns whether an attempt on the closed gate waits: it then counts the one inside as slow. */
@@ -78,7 +80,7 @@ static void test_gate_04_one_processor_never_waits(void **state)
     assert_false(waits(&g));
 }
 
-static void test_gate_05_a_second_one_does_not_wait(void **state)
+static void test_gate_05_a_second_one_only_sleeps(void **state)
 {
     struct mw_py_gate g;
 
@@ -86,8 +88,11 @@ static void test_gate_05_a_second_one_does_not_wait(void **state)
     mw_py_gate_init(&g, 2);
     assert_int_equal(mw_py_gate_enter(&g), 1);
     g.waiting = 1;
-    assert_false(waits(&g));
+    uint64_t begin = mw_clock_ns();
+    assert_true(waits(&g));
+    assert_true(mw_clock_ns() - begin >= SLEEP_NS);
     assert_int_equal(g.waiting, 1); /* still the other's */
+    assert_int_equal(g.asleep, 0);
 }
 
 /* A request that stays for ever must not cost all others their wait. */
@@ -160,6 +165,36 @@ static void test_gate_08_of_many_threads_one_is_inside(void **state)
     assert_int_equal(c.gate.waiting, 0);
 }
 
+static void *pass(void *arg)
+{
+    struct mw_py_gate *g = arg;
+
+    assert_int_equal(mw_py_gate_enter(g), 1);
+    mw_py_gate_leave(g, 200);
+    return NULL;
+}
+
+static void test_gate_09_who_leaves_wakes_a_sleeper(void **state)
+{
+    struct mw_py_gate g;
+    pthread_t id;
+
+    (void)state;
+    mw_py_gate_init(&g, 2);
+    g.sleep_ns = UINT32_MAX; /* longer than the test may take */
+    g.waiting = 1;           /* so that it sleeps at once */
+    assert_int_equal(mw_py_gate_enter(&g), 1);
+    assert_int_equal(pthread_create(&id, NULL, pass, &g), 0);
+    while (!__atomic_load_n(&g.asleep, __ATOMIC_SEQ_CST))
+        sched_yield();
+    uint64_t begin = mw_clock_ns();
+    mw_py_gate_leave(&g, 200);
+    pthread_join(id, NULL);
+    assert_true(mw_clock_ns() - begin < SOON_NS);
+    assert_int_equal(g.asleep, 0);
+    assert_int_equal(g.taken, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,10 +202,11 @@ int main(void)
         cmocka_unit_test(test_gate_02_waiting_ends_though_nobody_leaves),
         cmocka_unit_test(test_gate_03_only_quick_stays_are_waited_for),
         cmocka_unit_test(test_gate_04_one_processor_never_waits),
-        cmocka_unit_test(test_gate_05_a_second_one_does_not_wait),
+        cmocka_unit_test(test_gate_05_a_second_one_only_sleeps),
         cmocka_unit_test(test_gate_06_a_long_stay_is_noticed_by_those_who_wait),
         cmocka_unit_test(test_gate_07_slow_requests_are_forgotten),
         cmocka_unit_test(test_gate_08_of_many_threads_one_is_inside),
+        cmocka_unit_test(test_gate_09_who_leaves_wakes_a_sleeper),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
