@@ -9,20 +9,22 @@
 #include "endpoint.h"
 #include "link.h"
 
-#define MW_BODYBUF_MEMORY (1u << 20) /* bytes of a body that are kept in memory */
+#define MW_BODYBUF_MEMORY MW_MEMFILE_SIZE /* bytes of a body that are kept in memory */
 
 struct mw_bodybuf {
     struct mw_endpoint *e; /* borrowed; has files in memory to be used again */
+    apr_pool_t *pool;      /* of the request */
     char *small;           /* up to MW_BODY_INLINE_MAX bytes; these ride along with the request */
     size_t small_n;
-    int fd; /* of the bytes of a larger one; -1: none */
+    struct mw_scratch file; /* has the bytes of a larger one */
+    char *buf; /* for bytes on their way to a file that is not mapped; NULL: there were none */
     int on_disk;
     uint64_t n;  /* bytes in it */
     uint64_t at; /* how many of them were sent one by one, where the body is streamed in the end */
     int whole;   /* the body ends with what is here */
 };
 
-void mw_bodybuf_init(struct mw_bodybuf *bb, struct mw_endpoint *e);
+void mw_bodybuf_init(struct mw_bodybuf *bb, struct mw_endpoint *e, apr_pool_t *pool);
 /* reuse: no worker reads the body any more. */
 void mw_bodybuf_fini(struct mw_bodybuf *bb, int reuse);
 

@@ -46,7 +46,7 @@ struct mw_endpoint {
     pthread_mutex_t lock; /* guards what follows */
     int stopped;
     struct conn *leased;
-    int files[FILES_KEPT]; /* nfiles of them */
+    struct mw_scratch files[FILES_KEPT]; /* nfiles of them */
     unsigned nfiles;
     uint64_t files_ms;        /* when one was last used */
     struct mw_endpoint *next; /* in the list of all; constant, as is nslots */
@@ -144,31 +144,35 @@ static struct conn *push_idle(struct mw_endpoint *e, unsigned slot, struct conn 
     return stale;
 }
 
-int mw_endpoint_take_file(struct mw_endpoint *e)
+void mw_scratch_close(struct mw_scratch *s)
 {
-    int fd = -1;
+    mw_memfile_unmap(&s->map);
+    mw_io_close(&s->fd);
+}
 
+void mw_endpoint_take_file(struct mw_endpoint *e, struct mw_scratch *out)
+{
+    *out = (struct mw_scratch){.fd = -1};
     pthread_mutex_lock(&e->lock);
     if (e->nfiles > 0) {
-        fd = e->files[--e->nfiles];
+        *out = e->files[--e->nfiles];
         __atomic_fetch_sub(&e->cfg.idle->files, 1, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&e->lock);
-    return fd;
 }
 
-void mw_endpoint_give_file(struct mw_endpoint *e, int fd)
+void mw_endpoint_give_file(struct mw_endpoint *e, struct mw_scratch *s)
 {
     pthread_mutex_lock(&e->lock);
     if (e->nfiles < FILES_KEPT &&
         __atomic_load_n(&e->cfg.idle->files, __ATOMIC_RELAXED) < FILES_KEPT_TOTAL) {
-        e->files[e->nfiles++] = fd;
+        e->files[e->nfiles++] = *s;
         e->files_ms = mw_clock_ms();
         __atomic_fetch_add(&e->cfg.idle->files, 1, __ATOMIC_RELAXED);
-        fd = -1;
+        *s = (struct mw_scratch){.fd = -1};
     }
     pthread_mutex_unlock(&e->lock);
-    mw_io_close(&fd);
+    mw_scratch_close(s);
 }
 
 /* Under the lock. */
@@ -176,7 +180,7 @@ static void close_files(struct mw_endpoint *e)
 {
     __atomic_fetch_sub(&e->cfg.idle->files, e->nfiles, __ATOMIC_RELAXED);
     while (e->nfiles > 0)
-        mw_io_close(&e->files[--e->nfiles]);
+        mw_scratch_close(&e->files[--e->nfiles]);
 }
 
 /* Close what nobody has used for long. The stacks are in the order of last use. */

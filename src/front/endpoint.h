@@ -9,6 +9,7 @@
 
 #include "board.h"
 #include "link.h"
+#include "memfile.h"
 
 struct mw_endpoint;
 
@@ -58,11 +59,18 @@ MW_MUST_CHECK int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, st
 /* End a lease; reuse: the request ended with END and the connection may serve another. */
 void mw_endpoint_return(struct mw_endpoint *e, struct mw_lease *lease, int reuse);
 
-/* An empty file in memory for a request's body, or -1: a used one costs far less than a new one, whose pages have to be
- * made. It has old bytes of other requests of this group, which its workers have seen. give: one that no worker
- * reads any more. */
-int mw_endpoint_take_file(struct mw_endpoint *e);
-void mw_endpoint_give_file(struct mw_endpoint *e, int fd);
+/* A file in memory for a request's body, owned. */
+struct mw_scratch {
+    int fd; /* -1: none */
+    struct mw_memfile map;
+};
+
+void mw_scratch_close(struct mw_scratch *s);
+
+/* A used one, if there is one, else fd is -1: it costs far less than a new one, whose pages have to be made. It has old
+ * bytes of other requests of this group, which its workers have seen. give: one that no worker reads any more. */
+void mw_endpoint_take_file(struct mw_endpoint *e, struct mw_scratch *out);
+void mw_endpoint_give_file(struct mw_endpoint *e, struct mw_scratch *s);
 
 /* The child ends without grace: break the connections of all leases, whose requests then end at once, give
  * no more, and let nobody wait for one. */

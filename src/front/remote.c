@@ -653,7 +653,7 @@ int mw_remote_serve(struct mw_chan_httpd *ch, const struct mw_target *t, struct 
     struct remote rm = {.ch = ch, .t = t, .e = e, .block = block, .req = req, .taken = &taken};
     int rv;
 
-    mw_bodybuf_init(&taken, e);
+    mw_bodybuf_init(&taken, e, ch->r->pool);
     rv = take_body(&rm);
     if (rv == OK)
         rv = serve(&rm);
