@@ -48,6 +48,9 @@ static int hold(struct mw_chan_sock *cs)
 
 static void drop_file(struct mw_chan_sock *cs)
 {
+    if (cs->file)
+        mw_bodies_give(cs->bodies, cs->file);
+    cs->file = NULL;
     mw_io_close_given(&cs->file_fd);
     cs->file_left = 0;
 }
@@ -83,17 +86,31 @@ static int take_body_end(struct mw_chan_sock *cs, const struct mw_frame *f)
     return 0;
 }
 
+/* Have `length` bytes of a file that anybody may have passed. */
+static int open_file(struct mw_chan_sock *cs, int fd, int64_t length)
+{
+    int64_t size;
+
+    if (length <= (int64_t)MW_MEMFILE_SIZE)
+        cs->file = mw_bodies_take(cs->bodies, fd, (size_t)length);
+    if (cs->file) {
+        mw_io_close(&fd); /* no socket */
+        return 0;
+    }
+    cs->file_fd = fd;
+    return mw_io_file_size(fd, &size) || size < length ? MW_EPROTO : 0;
+}
+
 /* The whole body at once, in place of all other frames of it. */
 static int take_body_file(struct mw_chan_sock *cs, const struct mw_frame *f)
 {
-    int64_t length, size;
+    int64_t length;
 
     if (!cs->open || cs->begun || mw_body_file_decode(&length, f->payload, f->n))
         return MW_EPROTO;
     end_body(cs, 0);
     cs->begun = 1;
-    cs->file_fd = mw_link_take_fd(cs->link);
-    if (mw_io_file_size(cs->file_fd, &size) || size < length)
+    if (open_file(cs, mw_link_take_fd(cs->link), length))
         return MW_EPROTO;
     cs->file_at = 0;
     cs->file_left = length;
@@ -212,15 +229,25 @@ static ssize_t read_frame(struct mw_chan_sock *cs, void *buf, size_t cap)
     return (ssize_t)n;
 }
 
-static ssize_t read_file(struct mw_chan_sock *cs, void *buf, size_t cap)
+/* At most cap bytes, of cs->file_left; as pread(2). */
+static ssize_t copy_file(const struct mw_chan_sock *cs, void *buf, size_t cap)
 {
     ssize_t n;
 
-    if ((uint64_t)cs->file_left < cap)
-        cap = (size_t)cs->file_left;
+    if (cs->file) {
+        memcpy(buf, cs->file->map.p + cs->file_at, cap);
+        return (ssize_t)cap;
+    }
     do
         n = pread(cs->file_fd, buf, cap, (off_t)cs->file_at);
     while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static ssize_t read_file(struct mw_chan_sock *cs, void *buf, size_t cap)
+{
+    ssize_t n = copy_file(cs, buf, (uint64_t)cs->file_left < cap ? (size_t)cs->file_left : cap);
+
     if (n <= 0) {
         end_body(cs, MW_EIO);
         errno = n == 0 ? 0 : errno;
@@ -400,9 +427,10 @@ static const struct mw_chan_ops sock_ops = {
 /* -- requests -- */
 
 void mw_chan_sock_init(struct mw_chan_sock *cs, struct mw_link *link, struct mw_board *board,
-                       unsigned slot)
+                       unsigned slot, struct mw_bodies *bodies)
 {
     memset(cs, 0, sizeof *cs);
+    cs->bodies = bodies;
     cs->link = link;
     cs->board = board;
     cs->slot = slot;

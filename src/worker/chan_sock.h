@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "board.h"
+#include "bodies.h"
 #include "chan.h"
 #include "link.h"
 
@@ -19,6 +20,7 @@ struct mw_chan_sock {
     struct mw_link *link;   /* borrowed */
     struct mw_board *board; /* borrowed */
     unsigned slot;
+    struct mw_bodies *bodies; /* borrowed */
 
     struct mw_buf block; /* the request block; req points into it */
     struct mw_req req;
@@ -32,7 +34,9 @@ struct mw_chan_sock {
     int body_err;   /* once the body is over: 0 or an MW_E* that every read repeats */
     const uint8_t *got; /* bytes of the last BODY not yet read; borrowed from the link */
     size_t got_n;
-    int file_fd; /* the body as a file, owned; -1: it is none, or was read to its end */
+    /* The body as a file, mapped or open, owned; NULL and -1: it is none, or was read to its end. */
+    struct mw_body_file *file;
+    int file_fd;
     int64_t file_at, file_left;
     struct mw_buf held; /* body bytes before those of got, moved out of another frame's way */
 
@@ -48,7 +52,7 @@ struct mw_chan_sock {
 };
 
 void mw_chan_sock_init(struct mw_chan_sock *cs, struct mw_link *link, struct mw_board *board,
-                       unsigned slot);
+                       unsigned slot, struct mw_bodies *bodies);
 void mw_chan_sock_fini(struct mw_chan_sock *cs);
 
 /* Take what has come; never waits. 0: cs->chan is open for a new request and counted on the board.

@@ -39,6 +39,7 @@ int mw_intake_init(struct mw_intake *in)
 
     *in = (struct mw_intake){.epoll_fd = -1, .stop_r = p[0], .stop_w = p[1]};
     pthread_mutex_init(&in->lock, NULL);
+    mw_bodies_init(&in->bodies);
     if (rv)
         return rv;
     in->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -56,6 +57,7 @@ void mw_intake_fini(struct mw_intake *in)
         in->spare = c->next;
         free(c);
     }
+    mw_bodies_fini(&in->bodies);
     pthread_mutex_destroy(&in->lock);
     mw_io_close(&in->epoll_fd);
     mw_io_close(&in->stop_r);
@@ -174,7 +176,7 @@ int mw_intake_add(struct mw_intake *in, int fd, int64_t timeout_ms, struct mw_bo
     }
     c->quiet = 0;
     mw_link_init(&c->link, fd, timeout_ms);
-    mw_chan_sock_init(&c->sock, &c->link, board, slot);
+    mw_chan_sock_init(&c->sock, &c->link, board, slot, &in->bodies);
     __atomic_add_fetch(&in->conns, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&c->state, OWNED, __ATOMIC_RELEASE);
     rv = add(in, c);

@@ -27,6 +27,7 @@ struct mw_intake {
     unsigned conns;       /* atomic */
     pthread_mutex_t lock; /* guards spare */
     struct mw_conn *spare;
+    struct mw_bodies bodies; /* what comes through all of them */
 };
 
 MW_MUST_CHECK int mw_intake_init(struct mw_intake *in);

@@ -79,6 +79,7 @@ static void work(struct mw_worker *w)
             pf[1].events |= POLLOUT;
         pf[2] = (struct pollfd){.fd = w->life, .events = POLLIN};
         uint64_t next = mw_monitor_look(&w->monitor);
+        mw_bodies_sweep(&w->intake.bodies, mw_clock_ms());
         int wait_ms = mw_clock_poll_ms(next);
         if (poll(pf, 3, w->drain_since && wait_ms > LEAVE_CHECK_MS ? LEAVE_CHECK_MS : wait_ms) <= 0)
             continue;

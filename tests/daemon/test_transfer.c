@@ -14,6 +14,7 @@
 #include "ask.h"
 #include "clock.h"
 #include "io.h"
+#include "memfile.h"
 
 #define MIB (1u << 20)
 
@@ -33,7 +34,7 @@ static void put_request(struct talk *t, const char *callable, size_t body_n)
 /* A file of n bytes, byte i being i * 7 mod 256. */
 static int file_of(size_t n)
 {
-    int fd = memfd_create("body", MFD_CLOEXEC);
+    int fd = memfd_create("body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     char *bytes = malloc(n + 1);
 
     assert_true(fd >= 0);
@@ -206,6 +207,43 @@ static void test_transfer_07_an_abort_ends_it(void **state)
     assert_int_equal(mw_link_send(&t.l, MW_F_ABORT, NULL, 0), 0);
     assert_int_equal(talk_await(&t, MW_F_END).payload[0], MW_END_ABORTED);
     talk_expect_hello(&t);
+    talk_end(&t);
+}
+
+/* Files that are fixed and used again, as httpd's children do it: more of them than the worker keeps. */
+static void test_transfer_16_a_file_that_comes_again(void **state)
+{
+    static const size_t sizes[] = {20000, 1, MIB, MIB - 1, 65536};
+    struct mw_memfile w[20];
+    int fds[MW_ARRAY_LEN(w)];
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    long before = worker_fds(&t);
+    for (size_t i = 0; i < MW_ARRAY_LEN(w); i++) {
+        fds[i] = file_of(i);
+        if (mw_memfile_fix(&w[i], fds[i]))
+            skip();
+    }
+    for (size_t i = 0; i < 3 * MW_ARRAY_LEN(w); i++) {
+        size_t n = sizes[i % MW_ARRAY_LEN(sizes)];
+        size_t k = i % MW_ARRAY_LEN(w);
+
+        assert_int_equal(mw_memfile_reach(&w[k], n), 0);
+        for (size_t j = 0; j < n; j++)
+            w[k].p[j] = (char)(j * 7);
+        put_request(&t, "echo", n);
+        assert_int_equal(mw_link_put_body_file(&t.l, (int64_t)n, dup(fds[k])), 0);
+        assert_int_equal(mw_link_flush(&t.l), 0);
+        expect_echo(&t, n);
+        memset(w[k].p, 'x', n);
+    }
+    assert_int_equal(worker_fds(&t), before);
+    for (size_t i = 0; i < MW_ARRAY_LEN(w); i++) {
+        mw_memfile_unmap(&w[i]);
+        close(fds[i]);
+    }
     talk_end(&t);
 }
 
@@ -477,6 +515,7 @@ int main(void)
         cmocka_unit_test_teardown(test_transfer_06_a_body_file_that_crosses_the_end, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_07_an_abort_ends_it, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_08_a_file_that_becomes_shorter, rig_teardown),
+        cmocka_unit_test_teardown(test_transfer_16_a_file_that_comes_again, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_09_files_that_are_none, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_10_at_the_wrong_time, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_11_wrong_lengths, rig_teardown),

@@ -33,9 +33,9 @@ def kinds(pid):
 
 
 def mappings(pid):
-    """Shared memory of ours that a process has mapped."""
+    """Shared memory of ours that a process has mapped, but for bodies."""
     with open(f"/proc/{pid}/maps", encoding="latin-1") as f:
-        return sum("/memfd:" in line for line in f)
+        return sum("/memfd:" in line and SCRATCH not in line for line in f)
 
 
 def unlinked(pid):
