@@ -32,7 +32,9 @@ extern module AP_MODULE_DECLARE_DATA wsgi_module;
 APLOG_USE_MODULE(wsgi);
 
 #define COALESCE_MAX (64u << 10) /* bytes that may wait in `out` for more */
-#define PIECE_MAX (60u << 10) /* what the core filter takes without waiting, with a chunk's frame */
+#define PIECE_MAX \
+    (60u << 10) /* what the core filter takes without waiting, with a head before it */
+#define FULL_PIECE_MAX ((64u << 10) - 256u) /* the same, with a chunk's frame only */
 #define DIRECT_MIN (16u << 10) /* less than this is copied, to be passed together with more */
 #define LITTLE (4u << 10)      /* a socket that poll calls writable takes this at once */
 #define STREAM_LITTLE (16u << 10)
@@ -133,13 +135,21 @@ static int is_flowing(const struct mw_outflow *of)
     return of->fd >= 0 && !of->blocked && mw_spool_size(&of->spool) == 0;
 }
 
+/* Nearly a whole frame where nobody adds to it: each piece is a call of the system, and mostly wakes the
+ * client. TLS and the like may hold some of the piece before. */
+static size_t piece_max(const struct mw_outflow *of)
+{
+    return of->passed && !conn(of)->output_filters->next ? FULL_PIECE_MAX : PIECE_MAX;
+}
+
 /* Pass large data uncopied while the client takes it; *p and *n say what is left. */
 static int pass_large(struct mw_outflow *of, const char **p, size_t *n)
 {
     int rv = 0;
 
     while (rv == 0 && *n >= DIRECT_MIN && is_flowing(of)) {
-        size_t room = of->waiting < PIECE_MAX ? PIECE_MAX - of->waiting : 0;
+        size_t max = piece_max(of);
+        size_t room = of->waiting < max ? max - of->waiting : 0;
 
         if (room >= DIRECT_MIN) {
             size_t k = *n < room ? *n : room;
