@@ -8,10 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "io.h"
 #include "log.h"
 
 #define BLOCK_KEEP (32u << 10) /* bytes of a request block kept between requests */
+#define LOOK_MS 5              /* between two looks whether the client is gone */
 #define PUT_MAX (16u << 10)    /* data up to this is copied and sent together with what follows */
 /* Body bytes that may come before the answer to ASK, and those in hand. */
 #define HELD_MAX (MW_BODY_WINDOW + MW_FRAME_DATA_MAX)
@@ -292,11 +294,16 @@ static int sock_head(struct mw_chan *c, const struct mw_rsp *rsp, const void *bl
     return as_client(mw_link_put(self(c)->link, MW_F_HEAD, block, n));
 }
 
-/* Has the child said that its client went away? Body bytes in hand would be lost by looking. */
+/* Has the child said that its client went away? Body bytes in hand would be lost by looking. An application that
+ * answers as fast as it can does not look each time. */
 static int client_is_gone(struct mw_chan_sock *cs)
 {
+    uint64_t now = mw_clock_ms();
     struct mw_frame f;
 
+    if (now - cs->looked_ms < LOOK_MS)
+        return cs->client_gone;
+    cs->looked_ms = now;
     while (!cs->client_gone && cs->got_n == 0) {
         int rv = mw_link_recv_now(cs->link, &f);
         if (rv == MW_EAGAIN)
@@ -471,6 +478,7 @@ static int open_request(struct mw_chan_sock *cs, const struct mw_frame *f)
     cs->may_abort = 1;
     cs->client_gone = 0;
     cs->flushes = 0;
+    cs->looked_ms = 0;
     cs->ended = 0;
     __atomic_store_n(&cs->end_taken, 0, __ATOMIC_RELAXED);
     mw_board_busy(cs->board, cs->slot, 1);

@@ -40,11 +40,12 @@ struct mw_chan_sock {
     int64_t file_at, file_left;
     struct mw_buf held; /* body bytes before those of got, moved out of another frame's way */
 
-    int may_abort;    /* one ABORT per request, which may cross our END */
-    int client_gone;  /* it came */
-    int asking;       /* ALIVE or ABORT is to come */
-    unsigned flushes; /* of this request */
-    int broken;       /* MW_E*: the child sent what it must not, or the connection failed */
+    int may_abort;      /* one ABORT per request, which may cross our END */
+    int client_gone;    /* it came */
+    int asking;         /* ALIVE or ABORT is to come */
+    unsigned flushes;   /* of this request */
+    uint64_t looked_ms; /* when it was last looked for ABORT */
+    int broken;         /* MW_E*: the child sent what it must not, or the connection failed */
 
     int end_taken;            /* atomic: who set it sends END */
     pthread_mutex_t log_lock; /* guards ended: no LOG may follow END */
