@@ -103,18 +103,24 @@ static apr_status_t as_apr_file(apr_file_t **out, int fd, int with_sendfile, apr
     return rv;
 }
 
+/* All pieces share what httpd knows of the file: whoever sets one of them aside moves the file to another pool
+ * for the others too. */
 static void append_part(apr_bucket_brigade *bb, apr_file_t *f, apr_off_t offset, apr_off_t n)
 {
-    while (n > 0) {
-        apr_size_t piece = (apr_size_t)(n < PIECE_MAX ? n : PIECE_MAX);
-        apr_bucket *b = apr_bucket_file_create(f, offset, piece, bb->p, bb->bucket_alloc);
+    apr_size_t piece = (apr_size_t)(n < PIECE_MAX ? n : PIECE_MAX);
+    apr_bucket *rest = apr_bucket_file_create(f, offset, piece, bb->p, bb->bucket_alloc);
 
-        (void)apr_bucket_file_enable_mmap(b, 0);
-        (void)apr_bucket_file_set_buf_size(b, READ_MAX);
+    (void)apr_bucket_file_enable_mmap(rest, 0);
+    (void)apr_bucket_file_set_buf_size(rest, READ_MAX);
+    for (; n > PIECE_MAX; n -= PIECE_MAX) {
+        apr_bucket *b;
+
+        (void)apr_bucket_copy(rest, &b);
         APR_BRIGADE_INSERT_TAIL(bb, b);
-        offset += (apr_off_t)piece;
-        n -= (apr_off_t)piece;
+        rest->start += PIECE_MAX;
     }
+    rest->length = (apr_size_t)n;
+    APR_BRIGADE_INSERT_TAIL(bb, rest);
 }
 
 apr_status_t mw_filebucket_append(apr_bucket_brigade *bb, int fd, apr_off_t offset, apr_off_t n,

@@ -320,6 +320,19 @@ def test_file_21_slow_clients_hold_no_python_thread(connect, data, notes, site, 
         assert read_on(conn) == BIG
 
 
+def test_file_25_larger_than_a_bucket(connect, data, notes, variant):
+    """httpd has it in pieces of 1 GiB, and sets them aside for a client that does not take them."""
+    first = BIG // 2  # bytes of the answer in front of the second piece
+    data(1)
+    os.truncate(notes.path("data"), (1 << 30) + BIG)
+    conn = connect(variant)
+    conn.request("GET", f"/file?key={notes.key}", [("Range", f"bytes={(1 << 30) - first}-{(1 << 30) + first - 1}")])
+    rsp = conn.head()
+    assert rsp.status == 206 and rsp.get("Content-Length") == str(BIG)
+    assert read_on(conn) == BIG
+    assert conn.get("/hello").status == 200
+
+
 def open_data(site):
     """Descriptors of any process of the server that lead to data of the tests."""
     found = 0
