@@ -389,11 +389,30 @@ static void end_broken(struct mw_chan_httpd *ch)
                                                                r->connection->bucket_alloc));
 }
 
+/* A filter has refused some of the answer, so that it must not look whole, or has made another one of it. */
+static int end_refused(struct mw_chan_httpd *ch, enum mw_end how)
+{
+    int answered = ch->flow.lost == AP_FILTER_ERROR;
+
+    mw_outflow_drop(&ch->flow);
+    if (answered) {
+        ch->r->connection->keepalive = AP_CONN_CLOSE;
+        ch->status = AP_FILTER_ERROR; /* httpd looks whether there is an answer */
+    } else if (mw_outflow_is_headless(&ch->flow)) {
+        end_unsent(ch, how);
+    } else {
+        end_broken(ch);
+    }
+    return 0;
+}
+
 static int op_end(struct mw_chan *c, enum mw_end how)
 {
     struct mw_chan_httpd *ch = self(c);
     request_rec *r = ch->r;
 
+    if (ch->flow.lost && !r->connection->aborted)
+        return end_refused(ch, how);
     if (how == MW_END_ABORTED || r->connection->aborted)
         return end_aborted(ch);
     if (ch->replaced || (ch->redirect && how == MW_END_COMPLETE))

@@ -22,6 +22,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <mod_core.h>
 #include <util_filter.h>
 
 #include "clock.h"
@@ -81,6 +82,8 @@ static int pass(struct mw_outflow *of)
     of->file_waits = 0;
     rv = ap_pass_brigade(of->r->output_filters, of->out);
     apr_brigade_cleanup(of->out);
+    if (rv != APR_SUCCESS && !conn(of)->aborted)
+        of->lost = rv;
     if (rv != APR_SUCCESS || conn(of)->aborted)
         return MW_EABORT;
     /* The core filter does not even try with less than 4 KiB. */
@@ -268,7 +271,7 @@ int mw_outflow_keep(struct mw_outflow *of, const void *p, size_t n)
     const char *from = p;
     int rv;
 
-    if (conn(of)->aborted)
+    if (conn(of)->aborted || of->lost)
         return MW_EABORT;
     if (n == 0) {
         of->unflushed = 1;
@@ -461,7 +464,7 @@ int mw_outflow_await(struct mw_outflow *of, int worker_fd, uint64_t deadline)
     return !full && now >= deadline ? MW_ETIMEOUT : 0;
 }
 
-int mw_outflow_settle(struct mw_outflow *of)
+static int settle(struct mw_outflow *of)
 {
     int rv = of->file_waits ? pass_file(of) : 0;
 
@@ -480,6 +483,17 @@ int mw_outflow_settle(struct mw_outflow *of)
         if (p.revents & POLLIN)
             break;
     }
+    return rv;
+}
+
+/* To the application a failure is one of its request's body: it may still end the answer, in which now
+ * something is missing. */
+int mw_outflow_settle(struct mw_outflow *of)
+{
+    int rv = settle(of);
+
+    if (rv && !of->lost)
+        of->lost = APR_EGENERAL;
     return rv;
 }
 
@@ -509,7 +523,7 @@ static int pass_file(struct mw_outflow *of)
 int mw_outflow_file(struct mw_outflow *of, const struct mw_outflow_file *file, int more)
 {
     int fd = file->fd;
-    int rv = conn(of)->aborted ? MW_EABORT : 0;
+    int rv = conn(of)->aborted || of->lost ? MW_EABORT : 0;
 
     if (rv == 0 && of->file_waits) /* one at a time: each holds descriptors */
         rv = pass_file(of);
@@ -556,7 +570,8 @@ int mw_outflow_finish(struct mw_outflow *of, apr_bucket *last)
         last = broken_end(of);
     }
     rv = pass_end(of, last);
-    if (rv && !conn(of)->aborted) /* a file has become shorter */
+    /* A file has become shorter, or a filter has refused it and has not answered itself. */
+    if (rv && !conn(of)->aborted && of->lost != AP_FILTER_ERROR)
         (void)pass_end(of, broken_end(of));
     return rv;
 }
@@ -569,6 +584,15 @@ void mw_outflow_drop(struct mw_outflow *of)
     of->blocked = of->unflushed = 0;
     mw_spool_fini(&of->spool);
     mw_spool_init(&of->spool, &of->limits.spool);
+}
+
+int mw_outflow_is_headless(const struct mw_outflow *of)
+{
+    const ap_filter_t *f = of->r->output_filters;
+
+    while (f && f->frec != ap_http_header_filter_handle)
+        f = f->next; /* it leaves once it has written the head */
+    return f != NULL;
 }
 
 /* -- life -- */

@@ -27,6 +27,7 @@ struct mw_outflow {
     size_t waiting;          /* bytes of it */
     int file_waits;          /* a part of a file is in it */
     int passed; /* something went to the output filters: the answer has begun for the client */
+    int lost; /* what a filter said that refused some of it, though the client is there; 0: none did */
 
     /* What follows serves mw_outflow_keep. */
     int keeps;
@@ -49,7 +50,8 @@ void mw_outflow_fini(struct mw_outflow *of);
 /* From now on mw_outflow_keep may be called. */
 void mw_outflow_keeps(struct mw_outflow *of, const struct mw_outflow_limits *limits);
 
-/* more: further data follows at once, this need not go out now. MW_EABORT: the client has gone; MW_ENOMEM. */
+/* more: further data follows at once, this need not go out now. MW_EABORT, here and below: the client has gone,
+ * or a filter has refused the answer; MW_ENOMEM. */
 MW_MUST_CHECK int mw_outflow_write(struct mw_outflow *of, const void *p, size_t n, int more);
 
 /* Not while mw_outflow_is_full. n == 0: push out the head. MW_EABORT, MW_ENOMEM. */
@@ -86,5 +88,8 @@ MW_MUST_CHECK int mw_outflow_finish(struct mw_outflow *of, apr_bucket *last);
 
 /* Forget what was not passed. */
 void mw_outflow_drop(struct mw_outflow *of);
+
+/* The head has not gone out: httpd can still make another answer. */
+int mw_outflow_is_headless(const struct mw_outflow *of);
 
 #endif

@@ -1,4 +1,5 @@
-"""Sends block after block, each only when the test has said so by a file: KEY.go1, KEY.go2, ..."""
+"""Sends block after block, each only when the test has said so by a file: KEY.go1, KEY.go2, ... With stay=1 the
+end waits for one too."""
 
 import os
 import time
@@ -14,9 +15,12 @@ def wait_for(path):
 
 def blocks(query, folder):
     yield b"block 0\n"
-    for n in range(1, int(query.get("n", "3"))):
+    count = int(query.get("n", "3"))
+    for n in range(1, count):
         wait_for(f"{folder}/{query['key']}.go{n}")
         yield b"block %d\n" % n
+    if "stay" in query:
+        wait_for(f"{folder}/{query['key']}.go{count}")
 
 
 def written(query, folder, write):
