@@ -196,7 +196,8 @@ static unsigned take_fds(struct msghdr *mh, int *fd_r)
     return count;
 }
 
-/* One recvmsg. Control data is cut only where this process may have no more descriptors. */
+/* One recvmsg. Control data is cut only where this process may have no more descriptors; the bytes have
+ * come all the same. */
 static ssize_t recv_msg(int fd, void *buf, size_t cap, int flags, int *pass_r)
 {
     union {
@@ -214,10 +215,14 @@ static ssize_t recv_msg(int fd, void *buf, size_t cap, int flags, int *pass_r)
         return code_of_errno();
     unsigned nfds = mh.msg_controllen ? take_fds(&mh, pass_r) : 0;
     /* An empty message cannot be told from the end, and nobody of ours sends one. */
-    if (n == 0 || nfds > 1 || mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+    if (n == 0 || nfds > 1 || mh.msg_flags & MSG_TRUNC) {
         mw_io_close_given(pass_r);
-        errno = mh.msg_flags & MSG_CTRUNC ? EMFILE : 0;
-        return n == 0 ? MW_ECLOSED : errno == EMFILE ? MW_EIO : MW_EPROTO;
+        errno = 0;
+        return n == 0 ? MW_ECLOSED : MW_EPROTO;
+    }
+    if (mh.msg_flags & MSG_CTRUNC) {
+        mw_io_close_given(pass_r);
+        *pass_r = MW_FD_DROPPED;
     }
     if (MSG_CMSG_CLOEXEC == 0 && *pass_r >= 0)
         fcntl(*pass_r, F_SETFD, FD_CLOEXEC);
@@ -292,7 +297,10 @@ ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r)
 {
     ssize_t n = mw_io_recv_fd_now(fd, buf, cap, pass_r);
 
-    return n == MW_EIO && errno == EMFILE ? MW_EPROTO : n;
+    if (*pass_r != MW_FD_DROPPED)
+        return n;
+    *pass_r = -1;
+    return MW_EPROTO;
 }
 
 int mw_io_is_hung_up(int fd)

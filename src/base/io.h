@@ -27,9 +27,12 @@ MW_MUST_CHECK ssize_t mw_io_recv(int fd, void *buf, size_t cap, uint64_t deadlin
 /* As mw_io_recv but never waits: MW_EAGAIN if there is nothing. */
 MW_MUST_CHECK ssize_t mw_io_recv_now(int fd, void *buf, size_t cap);
 
-/* The same on a local stream, with the descriptor that came with the bytes in *pass_r, or -1. One call
- * never brings bytes from beyond a descriptor's own write. More than one at once: all are closed
- * (mw_io_close_given), MW_EPROTO. MW_EIO with EMFILE: this process may have no more. */
+/* In place of a descriptor that came and was lost, because this process may have no more (EMFILE). */
+#define MW_FD_DROPPED (-2)
+
+/* The same on a local stream, with the descriptor that came with the bytes in *pass_r, or -1, or
+ * MW_FD_DROPPED. One call never brings bytes from beyond a descriptor's own write. More than one at once: all
+ * are closed (mw_io_close_given), MW_EPROTO. */
 MW_MUST_CHECK ssize_t mw_io_recv_fd(int fd, void *buf, size_t cap, uint64_t deadline, int *pass_r);
 MW_MUST_CHECK ssize_t mw_io_recv_fd_now(int fd, void *buf, size_t cap, int *pass_r);
 
@@ -40,8 +43,8 @@ int mw_io_is_hung_up(int fd);
 /* One message of a SOCK_SEQPACKET socket; pass < 0: no descriptor. Never waits: MW_EAGAIN. */
 MW_MUST_CHECK int mw_io_send_msg(int fd, const void *msg, size_t n, int pass);
 
-/* One whole message; *pass_r gets the descriptor or -1. More than one descriptor, or a cut message:
- * all closed (mw_io_close_given), MW_EPROTO. Never waits: MW_EAGAIN. Returns the message's length. */
+/* One whole message; *pass_r gets the descriptor or -1. More than one descriptor, one that was dropped, or a
+ * cut message: all closed (mw_io_close_given), MW_EPROTO. Never waits: MW_EAGAIN. Returns the message's length. */
 MW_MUST_CHECK ssize_t mw_io_recv_msg(int fd, void *buf, size_t cap, int *pass_r);
 
 MW_MUST_CHECK int mw_io_socketpair(int type, int fd_r[2]); /* AF_UNIX, SOCK_CLOEXEC */

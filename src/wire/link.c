@@ -341,10 +341,10 @@ void mw_link_cut(struct mw_link *l, unsigned type, uint8_t v)
 
 /* -- receive -- */
 
-/* A descriptor came. It belongs to a frame that is here or begins in the same write. */
+/* A descriptor came, or was dropped. It belongs to a frame that is here or begins in the same write. */
 static int give(struct mw_link *l, int fd)
 {
-    if (l->given_fd >= 0) {
+    if (l->given_fd != -1) {
         mw_io_close_given(&fd);
         return MW_EPROTO;
     }
@@ -356,7 +356,7 @@ static int give(struct mw_link *l, int fd)
 /* The next frame takes the descriptor that came for it, or lets it pass. */
 static int claim(struct mw_link *l, const struct mw_frame *f)
 {
-    int waits = l->given_fd >= 0;
+    int waits = l->given_fd != -1;
 
     if (mw_frame_has_fd(f->type)) {
         l->frame_fd = l->given_fd;
@@ -387,7 +387,7 @@ static int fill(struct mw_link *l, size_t need, int wait)
     if (n < 0)
         return (int)n;
     mw_buf_commit(&l->in, (size_t)n);
-    return fd < 0 ? 0 : give(l, fd);
+    return fd == -1 ? 0 : give(l, fd);
 }
 
 /* The peer's HELLO must come first and once. Returns 1 if the frame was it. */
@@ -449,7 +449,12 @@ int mw_link_take_fd(struct mw_link *l)
 
 int mw_link_has_input(const struct mw_link *l)
 {
-    return mw_buf_size(&l->in) > l->last || l->given_fd >= 0;
+    return mw_buf_size(&l->in) > l->last || l->given_fd != -1;
+}
+
+int mw_link_has_dropped(const struct mw_link *l)
+{
+    return l->given_fd == MW_FD_DROPPED;
 }
 
 void mw_link_trim(struct mw_link *l)

@@ -76,8 +76,12 @@ MW_MUST_CHECK int mw_link_recv(struct mw_link *l, struct mw_frame *out);
 
 /* The descriptor of the frame returned last, FILE or BODY_FILE: the caller's from now on. Nothing is
  * known of it but that it is open: mw_io_file_size checks it. What is not taken is closed by the next
- * receive call. A descriptor without its frame, a frame without its descriptor: MW_EPROTO. */
+ * receive call. A descriptor without its frame, a frame without its descriptor: MW_EPROTO. MW_FD_DROPPED:
+ * it had one, and this process may have no more. */
 int mw_link_take_fd(struct mw_link *l);
+
+/* 1 if that is known of a frame that is still to come: its descriptor came with these bytes and was dropped. */
+int mw_link_has_dropped(const struct mw_link *l);
 
 /* As mw_link_recv, but never waits: MW_EAGAIN if no whole frame has come. */
 MW_MUST_CHECK int mw_link_recv_now(struct mw_link *l, struct mw_frame *out);

@@ -84,3 +84,14 @@ unsigned sample_open_fds(void)
     closedir(d);
     return n;
 }
+
+struct rlimit sample_no_more_files(void)
+{
+    struct rlimit old, none;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return old;
+}

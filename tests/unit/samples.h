@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -38,5 +39,8 @@ void sample_req_rebuild(struct mw_buf *b, const struct mw_req *r);
 void sample_rsp_rebuild(struct mw_buf *b, const struct mw_rsp *r);
 
 unsigned sample_open_fds(void);
+
+/* This process can open and receive nothing until setrlimit with what is returned. */
+struct rlimit sample_no_more_files(void);
 
 #endif

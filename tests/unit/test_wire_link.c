@@ -881,6 +881,32 @@ static void test_link_34_trim_closes_what_nobody_took(void **state)
     assert_int_equal(sample_open_fds(), before);
 }
 
+/* The frame comes, and who takes its descriptor learns that it is lost. The link lives on. */
+static void test_link_35_a_descriptor_that_is_dropped(void **state)
+{
+    struct ends *e = *state;
+    struct mw_frame f;
+
+    greet(e);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mw_link_put(&e->a, MW_F_REQUEST, "request", 7), 0);
+        assert_int_equal(mw_link_put_body_file(&e->a, 9, open_null()), 0);
+        assert_int_equal(mw_link_flush(&e->a), 0);
+        struct rlimit old = sample_no_more_files();
+        int rv = mw_link_recv(&e->b, &f);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_int_equal(rv, 0);
+        assert_int_equal(f.type, MW_F_REQUEST);
+        assert_true(mw_link_has_dropped(&e->b));
+        assert_true(mw_link_has_input(&e->b));
+        assert_int_equal(mw_link_recv(&e->b, &f), 0);
+        assert_int_equal(f.type, MW_F_BODY_FILE);
+        assert_false(mw_link_has_dropped(&e->b));
+        assert_int_equal(mw_link_take_fd(&e->b), MW_FD_DROPPED);
+        assert_int_equal(mw_link_take_fd(&e->b), -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -918,6 +944,7 @@ int main(void)
         ON(test_link_32_a_frame_takes_no_other_ones_descriptor),
         cmocka_unit_test(test_link_33_the_frame_must_come_soon),
         ON(test_link_34_trim_closes_what_nobody_took),
+        ON(test_link_35_a_descriptor_that_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
