@@ -181,7 +181,7 @@ enum mw_end mw_chan_end(struct mw_chan *c, enum mw_end how)
 const char *mw_end_name(enum mw_end how)
 {
     static const char *const names[] = {"complete",   "failed",  "truncated", "no script",
-                                        "unreadable", "aborted", "timeout"};
+                                        "unreadable", "aborted", "timeout",   "no file"};
 
     return (unsigned)how < MW_ARRAY_LEN(names) ? names[how] : "unknown";
 }

@@ -27,9 +27,10 @@ enum mw_end {
     MW_END_NO_SCRIPT = 3,  /* the script file is not there; no head went out: 404 */
     MW_END_UNREADABLE = 4, /* the script may not be read; no head went out: 403 */
     MW_END_ABORTED = 5,    /* the client went away and the engine stopped for it */
-    MW_END_TIMEOUT = 6     /* the application took longer than it may; no head went out: 504 */
+    MW_END_TIMEOUT = 6,    /* the application took longer than it may; no head went out: 504 */
+    MW_END_NO_FILE = 7     /* no application has seen it: the body's file could not be received */
 };
-#define MW_END_LAST MW_END_TIMEOUT
+#define MW_END_LAST MW_END_NO_FILE
 
 enum mw_data_flag {
     /* More data or the end follows at once, without running the application in between: need not be

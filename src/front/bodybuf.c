@@ -243,11 +243,16 @@ static int put_file(const struct mw_bodybuf *bb, struct mw_link *l)
     return fd < 0 ? MW_EIO : mw_link_put_body_file(l, (int64_t)bb->n, fd);
 }
 
+int mw_bodybuf_is_file(const struct mw_bodybuf *bb)
+{
+    return bb->whole && bb->n > 0;
+}
+
 int mw_bodybuf_put(const struct mw_bodybuf *bb, struct mw_link *l)
 {
     int rv = 0;
 
-    if (bb->whole && bb->n > 0)
+    if (mw_bodybuf_is_file(bb))
         return put_file(bb, l);
     if (bb->small_n > 0)
         rv = mw_link_put(l, MW_F_BODY, bb->small, bb->small_n);
@@ -259,6 +264,16 @@ int mw_bodybuf_put(const struct mw_bodybuf *bb, struct mw_link *l)
 int64_t mw_bodybuf_length(const struct mw_bodybuf *bb)
 {
     return (int64_t)(bb->n + bb->small_n);
+}
+
+int mw_bodybuf_has_rest(const struct mw_bodybuf *bb)
+{
+    return bb->at < bb->n;
+}
+
+void mw_bodybuf_rewind(struct mw_bodybuf *bb)
+{
+    bb->at = 0;
 }
 
 ssize_t mw_bodybuf_rest(struct mw_bodybuf *bb, void *buf, size_t cap)

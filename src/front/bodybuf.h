@@ -33,13 +33,19 @@ void mw_bodybuf_fini(struct mw_bodybuf *bb, int reuse);
 int mw_bodybuf_take(struct mw_bodybuf *bb, struct mw_chan_httpd *ch, int64_t policy,
                     const char *dir);
 
+/* A whole body that is in a file, so that it goes with its request as BODY_FILE. */
+int mw_bodybuf_is_file(const struct mw_bodybuf *bb);
+
 /* Put what goes with a request: BODY and BODY_END, or BODY_FILE. Any number of times. */
 MW_MUST_CHECK int mw_bodybuf_put(const struct mw_bodybuf *bb, struct mw_link *l);
 
 /* Bytes of a whole body. */
 int64_t mw_bodybuf_length(const struct mw_bodybuf *bb);
 
-/* Of a body that is streamed: what was read before all the same, and not yet returned; 0: nothing. MW_EIO. */
+/* Of a body that is streamed: what is in the file all the same, and not yet returned; 0: nothing. MW_EIO.
+ * rewind: from its beginning again. */
 MW_MUST_CHECK ssize_t mw_bodybuf_rest(struct mw_bodybuf *bb, void *buf, size_t cap);
+int mw_bodybuf_has_rest(const struct mw_bodybuf *bb);
+void mw_bodybuf_rewind(struct mw_bodybuf *bb);
 
 #endif

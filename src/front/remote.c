@@ -28,6 +28,12 @@ APLOG_USE_MODULE(wsgi);
 #define ATTEMPTS_MAX 5
 #define ONE_PIECE_MAX (16u << 10) /* bytes that a Unix socket takes whole or not at all */
 #define RETRY_AFTER "5"           /* seconds, with 503 */
+/* A larger request block might leave before the frame with the body's file: an application could have the
+ * request when the worker finds that it cannot have the file. */
+#define BLOCK_WITH_FILE_MAX (32u << 10)
+
+_Static_assert(BLOCK_WITH_FILE_MAX <= MW_FD_LEAD_MAX / 2,
+               "one write, with HELLO and the file's frame");
 
 struct remote {
     struct mw_chan_httpd *ch;
@@ -40,8 +46,9 @@ struct remote {
     char *body;               /* room for one BODY frame */
     uint64_t sent;            /* bytes of the body that have gone to this worker, */
     uint64_t upto;            /* and how far it takes them */
-    int body_used;            /* streamed bytes have gone to a worker and cannot be sent again */
-    int body_ended;           /* the end of a streamed body has been sent */
+    int in_pieces;  /* the body is in a file, and is streamed to this worker all the same */
+    int body_used;  /* streamed bytes have gone to a worker and cannot be sent again */
+    int body_ended; /* the end of a streamed body has been sent */
     int abort_sent;
     int suspect;  /* a worker died with it: it is tried once more, not on all workers in turn */
     int answered; /* by one worker, and no other had seen the request */
@@ -72,13 +79,15 @@ static int64_t socket_timeout_ms(const struct mw_group *g)
 
 /* -- towards the worker -- */
 
-static int send_request(struct remote *rm, struct mw_link *l)
+static int put_request(struct remote *rm, struct mw_link *l)
 {
     int rv = mw_link_put(l, MW_F_REQUEST, mw_buf_data(rm->block), mw_buf_size(rm->block));
 
     rm->sent = rm->taken->small_n;
     rm->upto = MW_BODY_INLINE_MAX;
-    if (rv == 0)
+    rm->body_ended = 0;
+    mw_bodybuf_rewind(rm->taken);
+    if (rv == 0 && !rm->in_pieces)
         rv = mw_bodybuf_put(rm->taken, l);
     if (rv == 0)
         rv = mw_link_flush(l);
@@ -140,7 +149,7 @@ static int send_body(struct remote *rm, struct mw_link *l, int waits)
         return 0;
     if (n > 0)
         rv = mw_link_put(l, MW_F_BODY, rm->body, (size_t)n);
-    rm->body_ended = n <= 0 || rm->ch->in_end == 1;
+    rm->body_ended = n <= 0 || (rm->ch->in_end == 1 && !mw_bodybuf_has_rest(rm->taken));
     if (rv == 0 && rm->body_ended)
         rv = mw_link_put_u8(l, MW_F_BODY_END, mw_body_end_of(n < 0 ? (int)n : 0));
     if (rv == 0)
@@ -162,17 +171,16 @@ static enum outcome on_want(struct remote *rm, struct mw_link *l, const struct m
 
     if (rv)
         return bad_frame(rm, f, mw_err_text(rv));
-    if (rm->taken->whole || rm->body_ended)
+    if ((rm->taken->whole && !rm->in_pieces) || rm->body_ended)
         return OUT_MORE; /* it crossed our BODY_END or BODY_FILE on its way */
     if (want.have > rm->sent || want.upto < rm->upto)
         return bad_frame(rm, f, "its positions are not those of the body");
     rm->upto = want.upto;
     if (rm->sent == rm->upto)
         return OUT_MORE; /* it has not seen all of it yet */
-    if (!rm->body_used) {
+    if (!rm->body)
         rm->body = apr_palloc(rm->ch->r->pool, MW_FRAME_DATA_MAX);
-        rm->body_used = 1;
-    }
+    rm->body_used = !rm->in_pieces;
     more = send_body(rm, l, want.waits && want.have == rm->sent);
     while (more)
         more = send_body(rm, l, 0);
@@ -308,6 +316,26 @@ static enum outcome on_log(struct remote *rm, struct mw_link *l, const struct mw
     return OUT_MORE;
 }
 
+static enum outcome send_request(struct remote *rm, struct mw_link *l);
+
+/* The worker has lost the file beside the request, and nothing of its threads has seen the request. It can
+ * have the bytes: no other one, which might be as badly off, and no new turn in the queue are needed. */
+static enum outcome on_no_file(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
+{
+    if (rm->in_pieces || !mw_bodybuf_is_file(rm->taken) || rm->ch->chan.state != MW_CHAN_OPEN)
+        return bad_frame(rm, f, "no file was sent that it could have lost");
+    if (rm->abort_sent) {
+        rm->how = MW_END_ABORTED;
+        return OUT_DONE;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, rm->ch->r,
+                  "WSGI0714: worker %u of group '%s' may have no more open files (ulimit -n), and "
+                  "cannot be given the request's body as one; it gets the body in pieces",
+                  rm->lease->claim.slot, group_name(rm));
+    rm->in_pieces = 1;
+    return send_request(rm, l);
+}
+
 static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     uint8_t how;
@@ -317,6 +345,8 @@ static enum outcome on_end(struct remote *rm, struct mw_link *l, const struct mw
         return bad_frame(rm, f, mw_err_text(rv));
     if (mw_link_has_input(l))
         return bad_frame(rm, f, "bytes follow it");
+    if (how == MW_END_NO_FILE)
+        return on_no_file(rm, l, f);
     rm->how = (enum mw_end)how;
     /* Often it was not the thread itself that said so: nobody reads its connection any more. */
     return how == MW_END_TIMEOUT ? OUT_LOST : OUT_DONE;
@@ -452,24 +482,30 @@ static int await_hello(struct remote *rm)
     return 1;
 }
 
+static enum outcome send_request(struct remote *rm, struct mw_link *l)
+{
+    int rv = put_request(rm, l);
+
+    if (rv == MW_ECLOSED && mw_buf_size(rm->block) + rm->taken->small_n <= ONE_PIECE_MAX)
+        return rm->lease->pooled ? OUT_UNSENT : OUT_AGAIN; /* none of it has arrived */
+    return rv ? on_broken(rm, rv) : OUT_MORE;
+}
+
 static enum outcome attempt(struct remote *rm, const struct mw_lease *lease)
 {
     struct mw_frame f;
     enum outcome out;
-    int rv;
 
     rm->lease = lease;
-    rv = send_request(rm, lease->link);
-    if (rv == MW_ECLOSED && mw_buf_size(rm->block) + rm->taken->small_n <= ONE_PIECE_MAX)
-        return lease->pooled ? OUT_UNSENT : OUT_AGAIN; /* none of it has arrived */
-    if (rv)
-        return on_broken(rm, rv);
-    if (!lease->pooled && await_hello(rm))
+    rm->in_pieces = mw_bodybuf_is_file(rm->taken) && mw_buf_size(rm->block) > BLOCK_WITH_FILE_MAX;
+    out = send_request(rm, lease->link);
+    if (out == OUT_MORE && !lease->pooled && await_hello(rm))
         return OUT_LOST;
-    do {
-        rv = next_frame(rm, lease->link, &f);
+    while (out == OUT_MORE) {
+        int rv = next_frame(rm, lease->link, &f);
+
         out = rv ? on_broken(rm, rv) : on_frame(rm, lease->link, &f);
-    } while (out == OUT_MORE);
+    }
     return out;
 }
 

@@ -107,12 +107,16 @@ static int open_file(struct mw_chan_sock *cs, int fd, int64_t length)
 static int take_body_file(struct mw_chan_sock *cs, const struct mw_frame *f)
 {
     int64_t length;
+    int fd;
 
     if (!cs->open || cs->begun || mw_body_file_decode(&length, f->payload, f->n))
         return MW_EPROTO;
     end_body(cs, 0);
     cs->begun = 1;
-    if (open_file(cs, mw_link_take_fd(cs->link), length))
+    fd = mw_link_take_fd(cs->link);
+    if (fd == MW_FD_DROPPED && cs->ended)
+        return 0; /* as was said */
+    if (open_file(cs, fd, length))
         return MW_EPROTO;
     cs->file_at = 0;
     cs->file_left = length;
@@ -485,6 +489,14 @@ static int open_request(struct mw_chan_sock *cs, const struct mw_frame *f)
     return 0;
 }
 
+/* This process may have no more descriptors, so the file of the body, which came with the request, is lost.
+ * The child has it still, and can send the body in another way. */
+static int refuse_file(struct mw_chan_sock *cs)
+{
+    mw_chan_end(&cs->chan, MW_END_NO_FILE);
+    return cs->broken;
+}
+
 int mw_chan_sock_accept(struct mw_chan_sock *cs)
 {
     struct mw_frame f;
@@ -493,11 +505,16 @@ int mw_chan_sock_accept(struct mw_chan_sock *cs)
         int rv = mw_link_recv_now(cs->link, &f);
         if (rv)
             return rv;
-        if (f.type == MW_F_REQUEST)
-            return open_request(cs, &f);
-        rv = take(cs, &f); /* the rest of the last request, which nobody wanted */
-        cs->got_n = 0;
-        drop_file(cs);
+        if (f.type == MW_F_REQUEST) {
+            rv = open_request(cs, &f);
+            if (rv || !mw_link_has_dropped(cs->link))
+                return rv;
+            rv = refuse_file(cs);
+        } else {
+            rv = take(cs, &f); /* the rest of the last request, which nobody wanted */
+            cs->got_n = 0;
+            drop_file(cs);
+        }
         if (rv)
             return rv;
     }

@@ -504,6 +504,82 @@ static void test_transfer_15_more_than_the_credit(void **state)
     talk_end(&t);
 }
 
+/* -- without descriptors -- */
+
+/* As the child does it: the whole body, of one piece, when the worker asks. */
+static void send_body(struct talk *t, size_t n)
+{
+    static char piece[MW_FRAME_DATA_MAX];
+    int fd = file_of(n);
+
+    assert_int_equal(await_want(t).upto, n);
+    assert_int_equal(pread(fd, piece, n, 0), n);
+    assert_int_equal(mw_link_put(&t->l, MW_F_BODY, piece, n), 0);
+    assert_int_equal(mw_link_put_u8(&t->l, MW_F_BODY_END, 0), 0);
+    assert_int_equal(mw_link_flush(&t->l), 0);
+    close(fd);
+}
+
+/* A worker that can take no descriptor says so before an application has seen the request, and serves it
+ * with the body in pieces, on the same connection. */
+static void test_transfer_16_a_file_that_is_lost(void **state)
+{
+    static const size_t n = 40000;
+    struct mw_slot_info info;
+    struct mw_frame f;
+    struct answer a;
+    struct talk t;
+
+    (void)state;
+    begin(&t);
+    rig_talk(&t.l, &(struct ask){.callable = "no-more-files"}, &a);
+    expect(&a, MW_END_COMPLETE, "done");
+    for (int i = 0; i < 3; i++) {
+        put_request(&t, "echo", n);
+        assert_int_equal(mw_link_put_body_file(&t.l, (int64_t)n, file_of(n)), 0);
+        assert_int_equal(mw_link_flush(&t.l), 0);
+        assert_int_equal(mw_link_recv(&t.l, &f), 0);
+        assert_int_equal(f.type, MW_F_END);
+        assert_int_equal(f.payload[0], MW_END_NO_FILE);
+        assert_false(mw_link_has_input(&t.l));
+        assert_int_equal(mw_board_slot(t.r.groups[0].board, t.claim.slot, &info), 0);
+        assert_int_equal(info.busy, 0);
+        put_request(&t, "echo", n);
+        assert_int_equal(mw_link_flush(&t.l), 0);
+        send_body(&t, n);
+        expect_echo(&t, n);
+    }
+    put_request(&t, "echo", n);
+    assert_int_equal(mw_link_put_body_file(&t.l, (int64_t)n, file_of(n)), 0);
+    assert_int_equal(mw_link_flush(&t.l), 0);
+    assert_int_equal(talk_await(&t, MW_F_END).payload[0], MW_END_NO_FILE);
+    talk_expect_hello(&t); /* a child that does not try again */
+    talk_end(&t);
+}
+
+/* A file that does not come in one write with its request: an application has the request by then. */
+static void test_transfer_17_a_lost_file_that_comes_late(void **state)
+{
+    struct mw_frame f;
+    struct answer a;
+    struct talk t;
+    int rv;
+
+    (void)state;
+    begin(&t);
+    rig_talk(&t.l, &(struct ask){.callable = "no-more-files"}, &a);
+    expect(&a, MW_END_COMPLETE, "done");
+    put_request(&t, "echo", 100);
+    assert_int_equal(mw_link_flush(&t.l), 0);
+    talk_await(&t, MW_F_WANT);
+    assert_int_equal(mw_link_put_body_file(&t.l, 100, file_of(100)), 0);
+    assert_int_equal(mw_link_flush(&t.l), 0);
+    while ((rv = mw_link_recv(&t.l, &f)) == 0)
+        assert_true(f.type != MW_F_END || f.payload[0] != MW_END_COMPLETE);
+    assert_int_equal(rv, MW_ECLOSED);
+    talk_end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +600,8 @@ int main(void)
         cmocka_unit_test_teardown(test_transfer_13_a_flood_of_descriptors, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_14_credit_is_given_ahead_of_need, rig_teardown),
         cmocka_unit_test_teardown(test_transfer_15_more_than_the_credit, rig_teardown),
+        cmocka_unit_test_teardown(test_transfer_16_a_file_that_is_lost, rig_teardown),
+        cmocka_unit_test_teardown(test_transfer_17_a_lost_file_that_comes_late, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

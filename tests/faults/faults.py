@@ -12,7 +12,6 @@ import re
 import resource
 import signal
 import socket
-import subprocess
 import threading
 import time
 
@@ -83,15 +82,6 @@ def identity(pid):
     with open(f"/proc/{pid}/environ", "rb") as f:
         found = re.search(rb"(?:^|\0)MW_WORKER=(\d+) (\d+) (\d+)", f.read())
     return (int(found[2]), int(found[3])) if found else (-1, 0)
-
-
-def limit_files(pid, soft, hard):
-    """As its own user: to limit somebody else's process takes more than being root."""
-    with contextlib.suppress(OSError, KeyError):
-        who = procs.Proc(pid)
-        subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"], stderr=subprocess.DEVNULL,
-                       check=False, **({"user": who.ids("Uid")[0], "group": who.ids("Gid")[0], "extra_groups": []}
-                                       if os.geteuid() == 0 else {}))
 
 
 class Faults:
@@ -286,12 +276,12 @@ class Faults:
         if not pid:
             return
         event = self.note(f"descriptors of {role}", pid, until=time.monotonic() + 3600, **who)
-        limit_files(pid, len(procs.fds(pid)), self.files[1])
+        procs.limit_files(pid, len(procs.fds(pid)), self.files[1])
 
         def allow():
             event.until = time.monotonic()
             for each in self.site.httpd.processes():  # it may have given the limit to others
-                limit_files(each, *self.files)
+                procs.limit_files(each, *self.files)
         self.after(rng.uniform(0.3, 1.5), allow)
 
     def disk(self, rng):

@@ -282,10 +282,10 @@ static void test_chan_07_how_an_end_is_changed(void **state)
     (void)state;
     static const enum mw_end without[] = {MW_END_FAILED,    MW_END_FAILED,     MW_END_FAILED,
                                           MW_END_NO_SCRIPT, MW_END_UNREADABLE, MW_END_ABORTED,
-                                          MW_END_TIMEOUT};
+                                          MW_END_TIMEOUT,   MW_END_NO_FILE};
     static const enum mw_end with[] = {MW_END_COMPLETE,  MW_END_TRUNCATED, MW_END_TRUNCATED,
                                        MW_END_TRUNCATED, MW_END_TRUNCATED, MW_END_ABORTED,
-                                       MW_END_TRUNCATED};
+                                       MW_END_TRUNCATED, MW_END_TRUNCATED};
     struct memory m;
 
     for (unsigned how = 0; how <= MW_END_LAST; how++) {
