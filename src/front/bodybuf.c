@@ -240,7 +240,7 @@ static int put_file(const struct mw_bodybuf *bb, struct mw_link *l)
 {
     int fd = fcntl(bb->file.fd, F_DUPFD_CLOEXEC, 0);
 
-    return fd < 0 ? MW_EIO : mw_link_put_body_file(l, (int64_t)bb->n, fd);
+    return fd < 0 ? MW_EAGAIN : mw_link_put_body_file(l, (int64_t)bb->n, fd);
 }
 
 int mw_bodybuf_is_file(const struct mw_bodybuf *bb)

@@ -36,7 +36,8 @@ int mw_bodybuf_take(struct mw_bodybuf *bb, struct mw_chan_httpd *ch, int64_t pol
 /* A whole body that is in a file, so that it goes with its request as BODY_FILE. */
 int mw_bodybuf_is_file(const struct mw_bodybuf *bb);
 
-/* Put what goes with a request: BODY and BODY_END, or BODY_FILE. Any number of times. */
+/* Put what goes with a request: BODY and BODY_END, or BODY_FILE. Any number of times. MW_EAGAIN: nothing was
+ * put, as this process may have no descriptor more for BODY_FILE. */
 MW_MUST_CHECK int mw_bodybuf_put(const struct mw_bodybuf *bb, struct mw_link *l);
 
 /* Bytes of a whole body. */

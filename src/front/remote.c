@@ -89,6 +89,10 @@ static int put_request(struct remote *rm, struct mw_link *l)
     mw_bodybuf_rewind(rm->taken);
     if (rv == 0 && !rm->in_pieces)
         rv = mw_bodybuf_put(rm->taken, l);
+    if (rv == MW_EAGAIN) {
+        rm->in_pieces = 1;
+        rv = 0;
+    }
     if (rv == 0)
         rv = mw_link_flush(l);
     return rv;
@@ -282,6 +286,18 @@ static const char *refuse_file(int fd, const struct mw_file_part *part)
     return size < part->offset + part->n ? "its file is shorter than it says" : NULL;
 }
 
+/* The worker has done what it should: what this process cannot take is its own trouble. */
+static enum outcome on_untaken(struct remote *rm, int err)
+{
+    ap_log_rerror(
+        APLOG_MARK, APLOG_ERR, err, rm->ch->r,
+        "WSGI0715: the answer of worker %u of group '%s' is a file, which this httpd process "
+        "cannot take; %s (if it has too many open files, see ulimit -n of httpd)",
+        rm->lease->claim.slot, group_name(rm), rm->ch->flow.passed ? "the answer is cut" : "503");
+    apr_table_setn(rm->ch->r->err_headers_out, "Retry-After", RETRY_AFTER);
+    return end_lost(rm, HTTP_SERVICE_UNAVAILABLE);
+}
+
 static enum outcome on_file(struct remote *rm, struct mw_link *l, const struct mw_frame *f)
 {
     unsigned flags = mw_link_has_input(l) ? MW_DATA_MORE : 0;
@@ -292,6 +308,8 @@ static enum outcome on_file(struct remote *rm, struct mw_link *l, const struct m
     if (rv)
         return bad_frame(rm, f, mw_err_text(rv));
     fd = mw_link_take_fd(l);
+    if (fd == MW_FD_DROPPED)
+        return on_untaken(rm, EMFILE);
     why = refuse_file(fd, &part);
     if (why) {
         mw_io_close_given(&fd);
@@ -300,6 +318,8 @@ static enum outcome on_file(struct remote *rm, struct mw_link *l, const struct m
     rv = mw_chan_file(&rm->ch->chan, fd, part.offset, part.n, flags);
     if (rv == MW_EABORT)
         return send_abort(rm, l);
+    if (rv == MW_EIO)
+        return on_untaken(rm, errno);
     return rv ? bad_frame(rm, f, mw_err_text(rv)) : OUT_MORE;
 }
 

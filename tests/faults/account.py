@@ -16,9 +16,9 @@ import re
 import load
 
 # What a process without descriptors excuses: status -> the ids of which one must be in the log. 500 is the
-# application's own open, 502 and 507 are uploads that are kept in a file.
-NO_DESCRIPTORS = {500: ("WSGI0174",), 502: ("WSGI0146", "WSGI0148"), 507: ("WSGI0712",),
-                  503: ("WSGI0651", "WSGI0786", "WSGI0124", "WSGI0084", "WSGI0116")}
+# application's own open, 507 an upload that httpd has to keep in a file.
+NO_DESCRIPTORS = {500: ("WSGI0174",), 507: ("WSGI0712",),
+                  503: ("WSGI0651", "WSGI0786", "WSGI0124", "WSGI0084", "WSGI0116", "WSGI0715")}
 DEADLY = ("SIGKILL", "SIGSEGV")
 BY_LOG = (("WSGI0146", 502, DEADLY, "in a killed worker"),
           ("WSGI0145", 504, ("SIGSTOP",), "in a stopped worker, timed out"))

@@ -1,9 +1,11 @@
 """Processes that have as many descriptors as they may: what they cannot do, and what they do all the same."""
 
+import contextlib
+import os
+
 import pytest
 
-from conftest import Notes
-from harness import client, procs
+from harness import client, procs, server
 from test_50_daemon import ready
 from test_51_overload import one_group
 
@@ -14,15 +16,14 @@ def counted(httpd, method, n, header=0):
     return httpd.fetch("/counter?crc", method=method, body=b"b" * n, fields=fields)
 
 
-def single(own_httpd, options, **kw):
-    """One child, one worker that knows a connection of that child's, and what they say."""
-    config = one_group(options, **kw)
+def single(own_httpd):
+    """One worker, with a connection that is kept."""
+    config = one_group("threads=1")
     config["main"] += "LimitRequestFieldSize 100000\n"
     httpd = own_httpd(**config)
     worker, = ready(httpd, 1)
-    child, = httpd.children()
     assert counted(httpd, "POST", 10).json()["count"] == 10
-    return httpd, child, worker
+    return httpd, worker
 
 
 # -- of a worker
@@ -31,7 +32,7 @@ def single(own_httpd, options, **kw):
 def test_descriptors_01_an_upload(own_httpd, method):
     """In memory, on a disk: the worker cannot be given the file, and gets the bytes. Nothing is lost of it, and no
     application is called twice."""
-    httpd, _, worker = single(own_httpd, "threads=1")
+    httpd, worker = single(own_httpd)
     sizes = [16385, 65536, 300001, 3 << 20]
     expected = {n: counted(httpd, method, n).json() for n in sizes}
     assert not httpd.log.find("WSGI0714")
@@ -50,7 +51,7 @@ def test_descriptors_01_an_upload(own_httpd, method):
 
 def test_descriptors_02_an_upload_that_nobody_reads(own_httpd):
     """The connection is as good as before."""
-    httpd, _, worker = single(own_httpd, "threads=1")
+    httpd, worker = single(own_httpd)
     with procs.no_more_files(worker):
         httpd.log.allow("WSGI0714")
         for _ in range(5):
@@ -63,9 +64,83 @@ def test_descriptors_02_an_upload_that_nobody_reads(own_httpd):
 @pytest.mark.parametrize("header", [30000, 40000, 90000])
 def test_descriptors_03_an_upload_with_a_large_header(own_httpd, header):
     """A request that is too large for one write with the file never gets one."""
-    httpd, _, worker = single(own_httpd, "threads=1")
+    httpd, worker = single(own_httpd)
     assert counted(httpd, "POST", 300000, header).json()["count"] == 300000
     with procs.no_more_files(worker):
         httpd.log.allow("WSGI0714")
         assert counted(httpd, "POST", 300000, header).json()["count"] == 300000
     assert len(httpd.log.find("WSGI0714")) == (header < 32000)
+
+
+# -- of an httpd child
+
+@contextlib.contextmanager
+def starved(httpd):
+    """A client's connection to the one child, which can get no descriptor more."""
+    child, = httpd.children()
+    with client.Conn(httpd.port()) as c:
+        c.request("GET", "/counter")
+        assert c.response().status == 200
+        with procs.no_more_files(child):
+            yield c
+
+
+def write(httpd, name, data):
+    with open(httpd.path("tmp", name), "wb") as f:
+        f.write(data)
+    os.chmod(httpd.path("tmp", name), 0o644)
+
+
+one_child_only = pytest.mark.skipif(server.MPM == "prefork", reason="one child for all connections")
+
+
+@one_child_only
+def test_descriptors_10_an_answer_that_is_a_file(own_httpd):
+    """The child blames itself, and the client may come again."""
+    httpd, worker = single(own_httpd)
+    write(httpd, "k.data", b"f" * 100000)
+    assert httpd.fetch("/file?key=k").body == b"f" * 100000
+    httpd.log.allow("WSGI0715")
+    with starved(httpd) as c:
+        c.request("GET", "/file?key=k")
+        rsp = c.response()
+    assert rsp.status == 503 and int(rsp.get("Retry-After")) >= 1 and rsp.complete and rsp.get("Content-Type") != \
+        "application/octet-stream"
+    line, = httpd.log.find("WSGI0715")
+    assert line.level == "error" and "Too many open files" in line.text and "ulimit -n of httpd" in line.text
+    assert line.text.rstrip().endswith("httpd)") and "; 503 (" in line.text
+    assert httpd.fetch("/file?key=k").body == b"f" * 100000
+    assert set(httpd.workers()) == {worker}
+
+
+@one_child_only
+def test_descriptors_11_a_file_after_data(own_httpd):
+    """What has begun is cut."""
+    config = one_group("threads=1")
+    config["vhosts"]["a"] += "WSGIScriptAlias /badfile @apps@/badfile/wsgi.py application-group=%{GLOBAL}\n"
+    httpd = own_httpd(**config)
+    ready(httpd, 1)
+    assert httpd.fetch("/counter").status == 200
+    httpd.log.allow("WSGI0715", "WSGI056")
+    with starved(httpd) as c:
+        c.request("GET", "/badfile?way=file-after-data")
+        rsp = c.head()
+        assert rsp.status == 200 and next(c.pieces(rsp)) == b"d"
+        write(httpd, "on", b"")
+        with pytest.raises((client.Truncated, client.ProtocolError)):
+            for _ in c.pieces(rsp):
+                pass
+    line, = httpd.log.find("WSGI0715")
+    assert "the answer is cut" in line.text
+
+
+@one_child_only
+def test_descriptors_12_an_upload_into_a_kept_file(own_httpd):
+    """The child has a file of an earlier body, and no second descriptor of it to send."""
+    httpd, _ = single(own_httpd)
+    expected = counted(httpd, "POST", 300001).json()
+    with starved(httpd) as c:
+        for _ in range(2):
+            c.request("POST", "/counter?crc", body=b"b" * 300001)
+            rsp = c.response()
+            assert rsp.status == 200 and rsp.json() == expected

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from urllib.parse import parse_qsl
 
 HEAD, DATA, FILE, LOG, END = 8, 9, 10, 12, 13
@@ -68,6 +69,11 @@ def pipe():
     return r
 
 
+def until(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
 WAYS = {
     "good": lambda tmp: say(ANSWER + part() + WHOLE, regular(tmp)),
     "before-head": lambda tmp: say(part(), regular(tmp)),
@@ -89,6 +95,7 @@ WAYS = {
     "no-length": lambda tmp: say(ANSWER + part(0, 0), regular(tmp)),
     "overflow": lambda tmp: say(ANSWER + part((1 << 63) - 1, (1 << 63) - 1), regular(tmp)),
     "flood": lambda tmp: [say(LINE, regular(tmp)) for _ in range(300)],
+    "file-after-data": lambda tmp: (say(ANSWER + frame(DATA, b"d")), until(f"{tmp}/on"), say(part() + WHOLE, regular(tmp))),
     "many": lambda tmp: [say(ANSWER)] + [say(part(), regular(tmp)) for _ in range(300)] + [say(WHOLE)],
 }
 
@@ -96,7 +103,7 @@ WAYS = {
 def application(environ, start_response):
     way = dict(parse_qsl(environ["QUERY_STRING"]))["way"]
     WAYS[way](environ["MWTEST_TMP"])
-    if way in ("good", "many"):
+    if way in ("good", "many", "file-after-data"):
         os._exit(0)  # httpd has its answer; this process would give it another one
     start_response("200 OK", [])
     return [b"nobody hears this"]
