@@ -34,7 +34,7 @@ static double now_ns(void)
 
 static struct mw_board *make(unsigned slots, unsigned threads, unsigned members, unsigned cells)
 {
-    struct mw_board_size size = {slots, threads, members, cells};
+    struct mw_board_size size = {slots, threads, members, cells, 0};
     struct mw_board *b;
     must(mw_board_create(&b, &size));
     must(mw_board_join(b, getpid()));

@@ -32,7 +32,8 @@ static int check_size(const struct mw_board_size *z)
         return MW_EINVAL;
     }
     if (z->slots > MW_BOARD_SLOTS_MAX || z->threads > MW_BOARD_THREADS_MAX ||
-        z->members > MW_BOARD_MEMBERS_MAX || z->cells > MW_BOARD_CELLS_MAX / z->members) {
+        z->members > MW_BOARD_MEMBERS_MAX || z->cells > MW_BOARD_CELLS_MAX / z->members ||
+        z->queue > MW_BOARD_CELLS_MAX) {
         return MW_ELIMIT;
     }
     return MW_OK;
@@ -40,7 +41,7 @@ static int check_size(const struct mw_board_size *z)
 
 /* Where each part of a segment of checked size begins; the one place that knows. */
 struct layout {
-    size_t gate, ticket, slots, members, cells, end;
+    size_t gate, ticket, slots, members, cells, places, end;
 };
 
 static struct layout layout_of(const struct mw_board_size *z)
@@ -51,7 +52,8 @@ static struct layout layout_of(const struct mw_board_size *z)
     l.slots = l.ticket + MW_SHM_LINE;
     l.members = l.slots + z->slots * slot_stride(z);
     l.cells = l.members + round_up(z->members * sizeof(uint32_t), MW_SHM_LINE);
-    l.end = l.cells + round_up((size_t)z->members * z->cells * sizeof(uint64_t), MW_SHM_LINE);
+    l.places = l.cells + round_up((size_t)z->members * z->cells * sizeof(uint64_t), MW_SHM_LINE);
+    l.end = l.places + round_up(z->queue * sizeof(uint64_t), MW_SHM_LINE);
     return l;
 }
 
@@ -64,6 +66,7 @@ static void set_pointers(struct mw_board *b)
     b->slots = base + l.slots;
     b->members = (_Atomic uint32_t *)(void *)(base + l.members);
     b->cells = (_Atomic uint64_t *)(void *)(base + l.cells);
+    b->places = (_Atomic uint64_t *)(void *)(base + l.places);
 }
 
 /* Map fd, which has room for a board of this (checked) size. Takes fd in any case. */
@@ -120,7 +123,7 @@ int mw_board_create(struct mw_board **out, const struct mw_board_size *size)
     if (rv != MW_OK) {
         return rv;
     }
-    /* New memory is zero: every slot empty, every cell idle, nobody waiting. */
+    /* New memory is zero: every slot empty, every cell idle, nobody waiting, every place nobody's. */
     struct mw_shm_head *head = (*out)->map;
     head->magic = MW_SHM_MAGIC;
     head->version = MW_SHM_VERSION;
@@ -128,6 +131,7 @@ int mw_board_create(struct mw_board **out, const struct mw_board_size *size)
     head->threads = size->threads;
     head->members = size->members;
     head->cells = size->cells;
+    head->queue = size->queue;
     return MW_OK;
 }
 
@@ -153,7 +157,7 @@ static int read_head(int fd, struct mw_board_size *out)
     if (head.magic != MW_SHM_MAGIC || head.version != MW_SHM_VERSION) {
         return MW_EPROTO;
     }
-    *out = (struct mw_board_size){head.slots, head.threads, head.members, head.cells};
+    *out = (struct mw_board_size){head.slots, head.threads, head.members, head.cells, head.queue};
     if (check_size(out) != MW_OK || (size_t)st.st_size != layout_of(out).end) {
         return MW_EPROTO;
     }

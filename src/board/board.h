@@ -33,6 +33,7 @@ struct mw_board_size {
     unsigned threads; /* of each worker */
     unsigned members; /* httpd children */
     unsigned cells;   /* of each member: requests it may hold or have waiting at once */
+    unsigned queue;   /* requests of all members that may wait; 0: as many as have cells */
 };
 
 /* Make the segment (MW_EINVAL: a size is 0; MW_ELIMIT, MW_EIO, MW_ENOMEM). The handle owns
@@ -66,8 +67,8 @@ MW_MUST_CHECK int mw_board_join(struct mw_board *b, pid_t pid);
 
 /* Claim a thread of the least busy ready worker; wait until the deadline if there is none.
  * *waited_r (may be NULL): 1 if it had to wait. A deadline that has passed still gets an idle
- * thread. MW_ETIMEOUT; MW_ELIMIT: more claims at once than cells; MW_ECLOSED: the group has shut
- * down; MW_EDOWN: it has no worker, and none is started for a while (mw_board_down_ms); MW_ESTATE: not a
+ * thread. MW_ETIMEOUT; MW_ELIMIT: as many wait as may, or more claims at once than cells; MW_ECLOSED: the group
+ * has shut down; MW_EDOWN: it has no worker, and none is started for a while (mw_board_down_ms); MW_ESTATE: not a
  * member. */
 MW_MUST_CHECK int mw_board_claim(struct mw_board *b, uint64_t deadline, struct mw_claim *out,
                                  int *waited_r);
@@ -124,6 +125,7 @@ MW_MUST_CHECK int mw_board_slot(const struct mw_board *b, unsigned slot, struct 
 unsigned mw_board_slots(const struct mw_board *b);
 /* Milliseconds until the next start of a group that is down, at most MW_BOARD_DOWN_MAX_MS; 0: it is not. */
 uint64_t mw_board_down_ms(const struct mw_board *b);
-unsigned mw_board_waiting(const struct mw_board *b); /* requests in the queue now */
+/* Requests in the queue now; for a moment, one that is about to be refused may be among them. */
+unsigned mw_board_waiting(const struct mw_board *b);
 
 #endif

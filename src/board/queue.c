@@ -258,6 +258,65 @@ static int match(struct mw_board *b, uint32_t cell, struct mw_claim *out)
     return 0;
 }
 
+/* -- places, where the queue has a limit -- */
+
+/* A place is its holder's as long as the holder's cell waits: who has been granted a thread has left the
+ * queue, although it may not know yet. The number in front keeps who has seen that from taking a place which
+ * was given back and taken again meanwhile. */
+struct place {
+    uint32_t at;
+    uint64_t word; /* 0: none */
+};
+
+static int is_held(const struct mw_board *b, uint64_t word)
+{
+    return word && mw_place_cell(word) < b->ncells &&
+           mw_cell_waits(mw_shm_get64(&b->cells[mw_place_cell(word)]));
+}
+
+/* Take the place if nobody holds it. */
+static int take_at(struct mw_board *b, uint32_t at, uint64_t mine)
+{
+    for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
+        uint64_t word = mw_shm_get64(&b->places[at]);
+        if (is_held(b, word)) {
+            break;
+        }
+        if (mw_shm_cas64(&b->places[at], word, mine)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* For a cell that waits already, so that nobody takes its place away. 0: all are held. As places are given back
+ * about in the order in which they were taken, the next one is mostly free. */
+static int take_place(struct mw_board *b, uint32_t cell, struct place *p)
+{
+    if (p->word || b->size.queue == 0) {
+        return 1;
+    }
+    uint64_t number = mw_shm_add64(b->ticket, 1);
+    uint32_t first = (uint32_t)(number % b->size.queue);
+    for (uint32_t i = 0; i < b->size.queue; i++) {
+        uint32_t at = (first + i) % b->size.queue;
+        if (take_at(b, at, mw_place_word(number, cell))) {
+            *p = (struct place){at, mw_place_word(number, cell)};
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* It may be another one's already. */
+static void give_place(struct mw_board *b, struct place *p)
+{
+    if (p->word) {
+        mw_shm_cas64(&b->places[p->at], p->word, 0);
+    }
+    p->word = 0;
+}
+
 /* -- one waiting request -- */
 
 /* Become the owner of what was granted. 0: it is void, as its worker is gone or drains. The cell's
@@ -285,7 +344,8 @@ static int accept_grant(struct mw_board *b, uint32_t cell, uint64_t word, struct
 
 /* `me` is the cell's word as long as it waits. 1: *out is ours and we wait no more. 0: no thread is
  * idle now, or the word has changed again. */
-static int try_turn(struct mw_board *b, uint32_t cell, uint64_t me, struct mw_claim *out)
+static int try_turn(struct mw_board *b, uint32_t cell, uint64_t me, struct place *place,
+                    struct mw_claim *out)
 {
     uint64_t word = mw_shm_get64(&b->cells[cell]);
     if (mw_cell_granted(word) && accept_grant(b, cell, word, out)) {
@@ -296,7 +356,10 @@ static int try_turn(struct mw_board *b, uint32_t cell, uint64_t me, struct mw_cl
             return 0;
         }
     } else if (word != me) {
-        enqueue(b, cell, me); /* the grant was void: it keeps its place; or somebody scribbles */
+        /* The grant was void, or somebody scribbles: it keeps its turn. Others may have seen that it did
+         * not wait, and be about to take its place. */
+        give_place(b, place);
+        enqueue(b, cell, me);
     }
     return match(b, cell, out);
 }
@@ -350,11 +413,15 @@ static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struc
                      int *waited_r)
 {
     uint64_t me = mw_shm_add64(b->ticket, 1) << 2 | MW_CELL_WAIT;
+    struct place place = {0, 0};
     int rv = MW_OK;
 
     enqueue(b, cell, me);
-    for (uint32_t round = 0; !try_turn(b, cell, me, out); round++) {
+    for (uint32_t round = 0; !try_turn(b, cell, me, &place, out); round++) {
         rv = end_of_wait(b, deadline);
+        if (rv == MW_OK && !take_place(b, cell, &place)) {
+            rv = MW_ELIMIT;
+        }
         if (rv != MW_OK) {
             break;
         }
@@ -364,6 +431,7 @@ static int wait_turn(struct mw_board *b, uint32_t cell, uint64_t deadline, struc
     if (rv != MW_OK && leave(b, cell, out)) {
         rv = MW_OK;
     }
+    give_place(b, &place);
     /* We may have been nudged for threads that others are to have. */
     match(b, cell, NULL);
     return rv;
@@ -507,6 +575,17 @@ static void settle_owners(struct mw_board *b, uint32_t row, uint32_t slot)
     }
 }
 
+/* No cell of the row waits any more: not even for its next owner may it have a place. */
+static void settle_places(struct mw_board *b, uint32_t row)
+{
+    for (uint32_t p = 0; p < b->size.queue; p++) {
+        uint64_t word = mw_shm_get64(&b->places[p]);
+        if (word && mw_place_cell(word) / b->size.cells == row) {
+            mw_shm_cas64(&b->places[p], word, 0);
+        }
+    }
+}
+
 void mw_queue_settle_row(struct mw_board *b, uint32_t row)
 {
     uint32_t first = row * b->size.cells;
@@ -514,6 +593,7 @@ void mw_queue_settle_row(struct mw_board *b, uint32_t row)
     for (uint32_t i = 0; i < b->size.cells; i++) {
         settle_cell(b, first + i);
     }
+    settle_places(b, row);
     for (uint32_t c = 0; c < b->ncells; c++) {
         settle_grant(b, row, c);
     }

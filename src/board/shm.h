@@ -7,11 +7,12 @@
  * made and never read from shared memory again; whatever is read from there is masked or compared
  * before it is used as an index.
  *
- *   head | gate | tickets | slot 0 .. | members | cells
+ *   head | gate | tickets | slot 0 .. | members | cells | places
  *
  * slot word   incarnation << 32 | enum mw_slot_state
  * owner word  low 16 bits of the incarnation << 16 | cell + 1, or 0 in the low half: free
  * cell word   see MW_CELL_*
+ * place word  a number of its own << 16 | cell + 1; 0: nobody's. Only where the queue has a limit
  * queue word  number of arrivals << 32 | one bit per block of cells in which somebody may wait
  */
 #ifndef MW_BOARD_SHM_H
@@ -32,7 +33,7 @@
 #endif
 
 #define MW_SHM_MAGIC 0x4252574du /* the bytes "MWRB" */
-#define MW_SHM_VERSION 2u
+#define MW_SHM_VERSION 3u
 #define MW_SHM_LINE 64u
 #define MW_SHM_BLOCKS 32u /* of cells: bits of the queue word */
 
@@ -43,6 +44,7 @@ struct mw_shm_head {
     uint32_t threads;
     uint32_t members;
     uint32_t cells;
+    uint32_t queue;
 };
 
 /* Read by every claim and release, written only when somebody waits. */
@@ -86,9 +88,10 @@ struct mw_board {
     char *slots;
     _Atomic uint32_t *members; /* pid per row */
     _Atomic uint64_t *cells;
-    uint32_t row;           /* this process's, or MW_ROW_NONE */
-    _Atomic uint64_t *used; /* bit per cell of the row; this process's own memory */
-    _Atomic int left;       /* this process claims no more */
+    _Atomic uint64_t *places; /* size.queue of them */
+    uint32_t row;             /* this process's, or MW_ROW_NONE */
+    _Atomic uint64_t *used;   /* bit per cell of the row; this process's own memory */
+    _Atomic int left;         /* this process claims no more */
 };
 
 /* -- accesses -- */
@@ -227,6 +230,17 @@ static inline int mw_cell_claim(const struct mw_board *b, uint32_t cell, uint64_
     out->incarnation = (uint32_t)(word >> 24);
     out->cell = cell;
     return out->slot < b->size.slots && out->thread < b->size.threads;
+}
+
+static inline uint64_t mw_place_word(uint64_t number, uint32_t cell)
+{
+    return number << 16 | (cell + 1);
+}
+
+/* Of a word that is not 0. May be any number. */
+static inline uint32_t mw_place_cell(uint64_t word)
+{
+    return (uint32_t)(word & 0xffffu) - 1;
 }
 
 static inline _Atomic uint32_t *mw_shm_owner(const struct mw_board *b, const struct mw_claim *c)

@@ -359,23 +359,6 @@ uint64_t mw_endpoint_down_ms(const struct mw_endpoint *e)
     return mw_board_down_ms(e->cfg.board);
 }
 
-/* A thread that is idle, or a place in the queue if there is one. */
-static int claim_thread(struct mw_endpoint *e, uint64_t deadline, struct mw_lease *out)
-{
-    struct mw_board *board = e->cfg.board;
-    int rv;
-
-    if (e->cfg.queue_max == 0)
-        return mw_board_claim(board, deadline, &out->claim, &out->waited);
-    rv = mw_board_claim(board, 0, &out->claim, NULL);
-    if (rv != MW_ETIMEOUT)
-        return rv;
-    if (mw_board_waiting(board) >= e->cfg.queue_max)
-        return MW_ELIMIT;
-    out->waited = 1;
-    return mw_board_claim(board, deadline, &out->claim, NULL);
-}
-
 /* Nobody closes an idle connection but a worker that ends, or that was sent nonsense. What has been idle
  * for long is looked at all the same: a request that is sent on a dead one may be lost. */
 static int is_doubtful(const struct conn *c)
@@ -405,7 +388,7 @@ int mw_endpoint_lease(struct mw_endpoint *e, uint64_t deadline, struct mw_lease 
     int rv;
 
     *out = (struct mw_lease){.waited = 0};
-    rv = claim_thread(e, deadline, out);
+    rv = mw_board_claim(e->cfg.board, deadline, &out->claim, &out->waited);
     if (rv)
         return rv;
     rv = lease_pooled(e, out, &c);

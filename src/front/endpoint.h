@@ -32,7 +32,6 @@ struct mw_endpoint_config {
     int64_t connect_ms;     /* until a new connection is with its worker */
     int64_t idle_ms;        /* how long a connection is kept idle; 0: for ever */
     unsigned pool_max;      /* idle connections kept per worker */
-    unsigned queue_max;     /* requests of the group that wait for a thread; 0: any number */
     int64_t send_buffer;    /* bytes the kernel may hold of a worker's answers; 0: a default */
     int64_t receive_buffer; /* and of bodies for it */
 };

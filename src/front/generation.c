@@ -140,6 +140,8 @@ static int make_group(struct mw_super_group *out, struct own *own, const struct 
     /* Twice the processes: a successor starts in a free slot while the old process drains. */
     size.slots = 2 * mw_spec_processes(&g->spec);
     size.members = members(&size.cells);
+    if (g->spec.queue_max <= MW_BOARD_CELLS_MAX) /* more cannot wait in any case */
+        size.queue = (unsigned)g->spec.queue_max;
     out->spec = &own->spec;
     out->log_fd = fcntl(log_of(g->server), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return out->log_fd < 0 ? MW_EIO : mw_board_create(&out->board, &size);

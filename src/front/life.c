@@ -116,7 +116,6 @@ static int make_endpoints(apr_pool_t *p, struct mw_front *f, server_rec *s)
             .connect_ms = spec->connect_timeout_ms,
             .idle_ms = spec->connection_idle_timeout_ms,
             .pool_max = IDLE_CONNECTIONS_MAX,
-            .queue_max = (unsigned)spec->queue_max,
             .send_buffer = spec->send_buffer_size,
             .receive_buffer = spec->receive_buffer_size,
         };

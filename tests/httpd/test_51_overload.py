@@ -81,6 +81,22 @@ def test_overload_01_queue_max(own_httpd):
     assert httpd.fetch("/hello").status == 200
 
 
+@pytest.mark.parametrize("options,mpm", [("queue-max=1", {}), ("queue-max=7", {}), ("queue-max=3", {"mpm_config": None})])
+def test_overload_01_queue_max_at_the_same_moment(own_httpd, options, mpm):
+    """However many come at once, to one child or several: exactly so many stay, and are served."""
+    httpd = own_httpd(**{**one_group(f"threads=1 {options}"), **mpm})
+    may = int(options.split("=")[1])
+    notes, busy = Notes(httpd.path("tmp")), Background()
+    hold(httpd, busy, notes)
+    httpd.log.allow("WSGI0713")
+    coming = [busy.start(httpd.port(), "/hello") for _ in range(16)]
+    wait.until(lambda: len(httpd.log.find("WSGI0713")) >= 16 - may, 15, "those that are refused")
+    notes.tell("out")
+    busy.join()
+    statuses = [busy.responses[n].status for n in coming]
+    assert statuses.count(200) == may and statuses.count(503) == 16 - may
+
+
 def test_overload_02_a_queue_without_a_limit(own_httpd):
     httpd = own_httpd(**one_group("threads=2"))
     notes, busy = Notes(httpd.path("tmp")), Background()

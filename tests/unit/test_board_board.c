@@ -29,7 +29,7 @@
 
 static struct mw_board *make(unsigned slots, unsigned threads, unsigned members, unsigned cells)
 {
-    struct mw_board_size size = {slots, threads, members, cells};
+    struct mw_board_size size = {slots, threads, members, cells, 0};
     struct mw_board *b = NULL;
     assert_int_equal(mw_board_create(&b, &size), 0);
     return b;
@@ -86,27 +86,30 @@ static void test_board_00_accepts_sizes_up_to_their_limits(void **state)
         struct mw_board_size size;
         int rv;
     } rows[] = {
-        {{1, 1, 1, 1}, 0},
-        {{0, 1, 1, 1}, MW_EINVAL},
-        {{1, 0, 1, 1}, MW_EINVAL},
-        {{1, 1, 0, 1}, MW_EINVAL},
-        {{1, 1, 1, 0}, MW_EINVAL},
-        {{MW_BOARD_SLOTS_MAX - 1, 1, 1, 1}, 0},
-        {{MW_BOARD_SLOTS_MAX, 1, 1, 1}, 0},
-        {{MW_BOARD_SLOTS_MAX + 1, 1, 1, 1}, MW_ELIMIT},
-        {{1, MW_BOARD_THREADS_MAX - 1, 1, 1}, 0},
-        {{1, MW_BOARD_THREADS_MAX, 1, 1}, 0},
-        {{1, MW_BOARD_THREADS_MAX + 1, 1, 1}, MW_ELIMIT},
-        {{1, 1, MW_BOARD_MEMBERS_MAX - 1, 1}, 0},
-        {{1, 1, MW_BOARD_MEMBERS_MAX, 15}, 0},
-        {{1, 1, MW_BOARD_MEMBERS_MAX + 1, 1}, MW_ELIMIT},
-        {{1, 1, MW_BOARD_MEMBERS_MAX, 16}, MW_ELIMIT},
-        {{1, 1, 1, MW_BOARD_CELLS_MAX - 1}, 0},
-        {{1, 1, 1, MW_BOARD_CELLS_MAX}, 0},
-        {{1, 1, 1, MW_BOARD_CELLS_MAX + 1}, MW_ELIMIT},
-        {{1, 1, 5, MW_BOARD_CELLS_MAX / 5}, 0},
-        {{1, 1, 5, MW_BOARD_CELLS_MAX / 5 + 1}, MW_ELIMIT},
-        {{1, 1, UINT32_MAX, UINT32_MAX}, MW_ELIMIT},
+        {{1, 1, 1, 1, 0}, 0},
+        {{0, 1, 1, 1, 0}, MW_EINVAL},
+        {{1, 0, 1, 1, 0}, MW_EINVAL},
+        {{1, 1, 0, 1, 0}, MW_EINVAL},
+        {{1, 1, 1, 0, 0}, MW_EINVAL},
+        {{MW_BOARD_SLOTS_MAX - 1, 1, 1, 1, 0}, 0},
+        {{MW_BOARD_SLOTS_MAX, 1, 1, 1, 0}, 0},
+        {{MW_BOARD_SLOTS_MAX + 1, 1, 1, 1, 0}, MW_ELIMIT},
+        {{1, MW_BOARD_THREADS_MAX - 1, 1, 1, 0}, 0},
+        {{1, MW_BOARD_THREADS_MAX, 1, 1, 0}, 0},
+        {{1, MW_BOARD_THREADS_MAX + 1, 1, 1, 0}, MW_ELIMIT},
+        {{1, 1, MW_BOARD_MEMBERS_MAX - 1, 1, 0}, 0},
+        {{1, 1, MW_BOARD_MEMBERS_MAX, 15, 0}, 0},
+        {{1, 1, MW_BOARD_MEMBERS_MAX + 1, 1, 0}, MW_ELIMIT},
+        {{1, 1, MW_BOARD_MEMBERS_MAX, 16, 0}, MW_ELIMIT},
+        {{1, 1, 1, MW_BOARD_CELLS_MAX - 1, 0}, 0},
+        {{1, 1, 1, MW_BOARD_CELLS_MAX, 0}, 0},
+        {{1, 1, 1, MW_BOARD_CELLS_MAX + 1, 0}, MW_ELIMIT},
+        {{1, 1, 5, MW_BOARD_CELLS_MAX / 5, 0}, 0},
+        {{1, 1, 5, MW_BOARD_CELLS_MAX / 5 + 1, 0}, MW_ELIMIT},
+        {{1, 1, UINT32_MAX, UINT32_MAX, 0}, MW_ELIMIT},
+        {{1, 1, 1, 1, MW_BOARD_CELLS_MAX - 1}, 0},
+        {{1, 1, 1, 1, MW_BOARD_CELLS_MAX}, 0},
+        {{1, 1, 1, 1, MW_BOARD_CELLS_MAX + 1}, MW_ELIMIT},
     };
     (void)state;
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
@@ -195,13 +198,13 @@ static void test_board_00_refuses_what_is_no_board(void **state)
         {0, {0}},
         {sizeof(struct mw_shm_head) - 1, {0}},
         {4096, {0}},
-        {4096, {MW_SHM_MAGIC + 1, MW_SHM_VERSION, 1, 1, 1, 1}},
-        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION + 1, 1, 1, 1, 1}},
-        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, 0, 1, 1, 1}},
-        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, 1, 1, 1, 1}}, /* too large for its sizes */
-        {192, {MW_SHM_MAGIC, MW_SHM_VERSION, 1, 1, 1, 1}},  /* too small */
-        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX}},
-        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, 1024, 1024, 1, 65535}},
+        {4096, {MW_SHM_MAGIC + 1, MW_SHM_VERSION, 1, 1, 1, 1, 0}},
+        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION + 1, 1, 1, 1, 1, 0}},
+        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, 0, 1, 1, 1, 0}},
+        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, 1, 1, 1, 1, 0}}, /* too large for its sizes */
+        {192, {MW_SHM_MAGIC, MW_SHM_VERSION, 1, 1, 1, 1, 0}},  /* too small */
+        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0}},
+        {4096, {MW_SHM_MAGIC, MW_SHM_VERSION, 1024, 1024, 1, 65535, 0}},
     };
     struct mw_board *b;
     int fd[2];

@@ -12,7 +12,8 @@
  *   - nobody waits while a thread is idle,
  *   - each word of the queue is that of a request which waits.
  * Whenever a claim succeeds: nobody else holds that thread, and nobody who slept in the queue since
- * before the call was overtaken.
+ * before the call was overtaken. Whenever a request begins to sleep: no more sleep in the queue than may
+ * wait; and who is refused had met as many others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,6 +77,7 @@ struct co {
     struct mw_claim claim;
     int claiming;       /* inside mw_board_claim */
     uint64_t called_at; /* scheduler's step of that call */
+    unsigned ended_at;  /* world's `ended` then */
     unsigned job;       /* request: number of its last job; worker's thread: of the one it does */
     int job_done;       /* request: that one */
     int held_back;      /* worker's thread: goes on when all is quiet and this is 0 again */
@@ -118,10 +120,11 @@ struct world {
     struct truth truth[SLOTS];
     uint64_t down_until; /* no worker is started before; 0: the group is not down */
     uint64_t down_ended; /* scheduler's step; NEVER_OVER while it may be said to be down */
-    unsigned slots, threads, children, cells;
+    unsigned slots, threads, children, cells, queue;
+    unsigned ended;            /* calls of mw_board_claim */
     unsigned events, requests; /* still to come */
     unsigned jobs;
-    unsigned served, timeouts, kills, quiets, refused;
+    unsigned served, timeouts, kills, quiets, refused, full;
     char failure[200];
 };
 
@@ -230,6 +233,17 @@ static void block(struct co *c, int (*ready)(struct co *))
     }
 }
 
+/* Of those who sleep in the queue; whoever has been granted a thread has left it. */
+static unsigned count_queue(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < COS_MAX; i++) {
+        const struct co *c = &w->co[i];
+        n += c->state == CO_SLEEPS && mw_cell_waits(*(const uint64_t *)c->word);
+    }
+    return n;
+}
+
 /* In place of wait.c. */
 void mw_wait_sleep(const _Atomic uint64_t *word, uint64_t expected, uint64_t timeout_ms)
 {
@@ -242,6 +256,9 @@ void mw_wait_sleep(const _Atomic uint64_t *word, uint64_t expected, uint64_t tim
     c->word = word;
     c->until = w->now + timeout_ms;
     c->asleep_since = w->steps;
+    if (w->queue && count_queue() > w->queue) {
+        broken("%u wait, %u may", count_queue(), w->queue);
+    }
     to_scheduler();
 }
 
@@ -447,6 +464,7 @@ static void parent_main(struct co *c)
         free(w->child[i].board);
         for (unsigned k = 0; k < COS_MAX; k++) {
             if (w->co[k].child == -2 - (int)i) {
+                w->ended += (unsigned)w->co[k].claiming;
                 w->co[k].child = -1;
                 w->co[k].state = CO_FREE;
             }
@@ -521,15 +539,32 @@ static void serve(struct co *c)
     }
 }
 
+/* As many others claimed at some time during the call as may wait. */
+static int met_enough(const struct co *c)
+{
+    unsigned met = w->ended - c->ended_at;
+    for (unsigned i = 0; i < COS_MAX; i++) {
+        met += w->co[i].state != CO_FREE && w->co[i].claiming;
+    }
+    return met >= w->queue;
+}
+
 static void one_request(struct co *c, struct mw_board *b)
 {
     int waited;
     uint64_t deadline = below(2) ? UINT64_MAX : w->now + below(300);
 
     c->called_at = w->steps;
+    c->ended_at = w->ended;
     c->claiming = 1;
     int rv = mw_board_claim(b, deadline, &c->claim, &waited);
     c->claiming = 0;
+    if (rv == MW_ELIMIT && w->queue && met_enough(c)) {
+        w->full++;
+        w->ended++;
+        return;
+    }
+    w->ended++;
     if (rv == MW_ETIMEOUT && w->now >= deadline) {
         w->timeouts++;
         return;
@@ -815,17 +850,18 @@ static void prepare(uint64_t seed)
     w->park_in = parks[below(4)];
     w->event_in = events[below(4)];
     w->events = below(3) ? below(25) : 0;
-    w->requests = 10 + below(30);
+    w->requests = 12 + below(34);
     w->slots = 1 + below(SLOTS);
     w->threads = 1 + below(THREADS);
     w->children = 1 + below(CHILDREN);
     w->cells = 1 + below(CELLS);
+    w->queue = below(3) ? 0 : 1 + below(6);
     w->next_pid = FIRST_PID;
 }
 
 static void make_board(void)
 {
-    struct mw_board_size size = {w->slots, w->threads, w->children, w->cells};
+    struct mw_board_size size = {w->slots, w->threads, w->children, w->cells, w->queue};
     assert_int_equal(mw_board_create(&w->board, &size), 0);
     struct mw_board *b = w->board;
     b->block = 1 + below(4);
@@ -859,10 +895,15 @@ static void check_end(void)
             broken("child %u has cells in use at the end", i);
         }
     }
+    for (unsigned p = 0; p < w->queue; p++) {
+        if (w->board->places[p] != 0) {
+            broken("place %u is somebody's at the end", p);
+        }
+    }
 }
 
 struct totals {
-    unsigned served, timeouts, kills, quiets, refused;
+    unsigned served, timeouts, kills, quiets, refused, full;
     uint64_t steps;
 };
 
@@ -894,6 +935,7 @@ static void run_seed(uint64_t seed, struct totals *sum)
     sum->served += world->served;
     sum->timeouts += world->timeouts;
     sum->refused += world->refused;
+    sum->full += world->full;
     sum->kills += world->kills;
     sum->quiets += world->quiets;
     sum->steps += world->steps;
@@ -928,14 +970,15 @@ static void test_board_50_keeps_its_promises_under_any_schedule(void **state)
         run_seed(seed, &sum);
     }
     mw_clock_replace(NULL);
-    print_message("%llu schedules: %u served, %u timed out, %u refused, %u killed, %u quiet, "
-                  "%llu changes\n",
-                  (unsigned long long)n, sum.served, sum.timeouts, sum.refused, sum.kills,
-                  sum.quiets, (unsigned long long)sum.steps);
+    print_message(
+        "%llu schedules: %u served, %u timed out, %u refused, %u found it full, %u killed, "
+        "%u quiet, %llu changes\n",
+        (unsigned long long)n, sum.served, sum.timeouts, sum.refused, sum.full, sum.kills,
+        sum.quiets, (unsigned long long)sum.steps);
     /* The schedules must be worth something. */
     if (n >= 100) {
         assert_true(sum.served > n * 5 && sum.timeouts > n / 8 && sum.kills > n * 3 / 4 &&
-                    sum.refused > n / 8 && sum.quiets > n * 5);
+                    sum.refused > n / 8 && sum.full > n / 4 && sum.quiets > n * 5);
     }
 }
 

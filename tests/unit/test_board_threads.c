@@ -50,7 +50,7 @@ struct shared {
     atomic_int holder[SLOTS][THREADS]; /* pid; 0: nobody */
     atomic_uint served;
     atomic_uint doubled; /* claims of what somebody had */
-    atomic_uint refused; /* claims of a group that was down */
+    atomic_uint refused; /* claims of a group that was down, or that waits for as many as may */
     atomic_uint failed;  /* claims that returned another error */
     atomic_int stop;
 };
@@ -64,16 +64,20 @@ static struct shared *share(void)
     return sh;
 }
 
-static struct mw_board *make(unsigned slots, unsigned threads, unsigned members, unsigned cells)
+static struct mw_board *make_limited(const struct mw_board_size *size)
 {
-    struct mw_board_size size = {slots, threads, members, cells};
     struct mw_board *b = NULL;
-    assert_int_equal(mw_board_create(&b, &size), 0);
-    for (unsigned s = 0; s < slots; s++) {
+    assert_int_equal(mw_board_create(&b, size), 0);
+    for (unsigned s = 0; s < size->slots; s++) {
         assert_int_not_equal(mw_board_starting(b, s, (pid_t)(1000 + s)), 0);
         mw_board_ready(b, s);
     }
     return b;
+}
+
+static struct mw_board *make(unsigned slots, unsigned threads, unsigned members, unsigned cells)
+{
+    return make_limited(&(struct mw_board_size){slots, threads, members, cells, 0});
 }
 
 static unsigned all_claimed(const struct mw_board *b)
@@ -94,6 +98,9 @@ static void assert_idle(const struct mw_board *b)
     for (unsigned c = 0; c < b->ncells; c++) {
         assert_int_equal(b->cells[c], MW_CELL_IDLE);
     }
+    for (unsigned p = 0; p < b->size.queue; p++) {
+        assert_int_equal(b->places[p], 0);
+    }
 }
 
 /* -- one client: claims and releases -- */
@@ -112,7 +119,7 @@ static void serve_one(struct client *cl)
     int expected = 0;
 
     int rv = mw_board_claim(cl->b, mw_clock_deadline(60000), &c, NULL);
-    if (rv == MW_EDOWN) {
+    if (rv == MW_EDOWN || (rv == MW_ELIMIT && cl->b->size.queue)) {
         atomic_fetch_add(&cl->sh->refused, 1);
         usleep(200);
         return;
@@ -299,6 +306,100 @@ static void test_board_90_thousands_wait_for_one_thread(void **state)
     munmap(sh, sizeof *sh);
 }
 
+/* -- a queue with a limit -- */
+
+struct crowd {
+    struct mw_board *b;
+    pthread_barrier_t gate;
+    atomic_uint served, refused, failed;
+};
+
+static void *come_with_the_others(void *arg)
+{
+    struct crowd *k = arg;
+    struct mw_claim c;
+
+    pthread_barrier_wait(&k->gate);
+    int rv = mw_board_claim(k->b, mw_clock_deadline(60000), &c, NULL);
+    if (rv == MW_OK) {
+        mw_board_release(k->b, &c);
+    }
+    atomic_fetch_add(rv == MW_OK ? &k->served : rv == MW_ELIMIT ? &k->refused : &k->failed, 1);
+    return NULL;
+}
+
+/* n come at once while no thread is idle: exactly as many stay as may, and those are served. */
+static void crowd(struct mw_board *b, unsigned n)
+{
+    enum { CROWD = 24 };
+    struct crowd k = {.b = b};
+    unsigned stay = n < b->size.queue ? n : b->size.queue;
+    pthread_t threads[CROWD];
+    struct mw_claim c, other;
+
+    assert_true(n <= CROWD);
+    assert_int_equal(mw_board_claim(b, 0, &c, NULL), 0);
+    assert_int_equal(pthread_barrier_init(&k.gate, NULL, n), 0);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, come_with_the_others, &k), 0);
+    }
+    while (atomic_load(&k.refused) < n - stay || mw_board_waiting(b) < stay) {
+        usleep(50);
+    }
+    assert_int_equal(mw_board_waiting(b), stay);
+    assert_int_equal(mw_board_claim(b, 0, &other, NULL), MW_ETIMEOUT); /* it does not wait */
+    if (stay == b->size.queue) {
+        assert_int_equal(mw_board_claim(b, mw_clock_deadline(60000), &other, NULL), MW_ELIMIT);
+    }
+    mw_board_release(b, &c);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(k.served, stay);
+    assert_int_equal(k.refused, n - stay);
+    assert_int_equal(k.failed, 0);
+    assert_idle(b);
+    pthread_barrier_destroy(&k.gate);
+}
+
+static void test_board_90_as_many_wait_as_may(void **state)
+{
+    static const unsigned limits[] = {1, 2, 3, 7};
+    (void)state;
+    for (size_t i = 0; i < MW_ARRAY_LEN(limits); i++) {
+        struct mw_board *b = make_limited(&(struct mw_board_size){1, 1, 1, 32, limits[i]});
+        assert_int_equal(mw_board_join(b, getpid()), 0);
+        for (unsigned round = 0; round < ROUNDS / 20; round++) {
+            for (unsigned n = limits[i] > 1 ? limits[i] - 1 : 1; n <= limits[i] + 1; n++) {
+                crowd(b, n);
+            }
+            crowd(b, 3 * limits[i]);
+        }
+        mw_board_destroy(&b);
+    }
+}
+
+/* As many clients as there are threads and places, again and again, and some more. */
+static void test_board_90_a_full_queue_under_load(void **state)
+{
+    enum { CLIENTS = 12 };
+    struct shared *sh = share();
+    struct mw_board *b = make_limited(&(struct mw_board_size){1, 2, 1, CLIENTS, 3});
+    struct client cl[CLIENTS];
+    (void)state;
+    assert_int_equal(mw_board_join(b, getpid()), 0);
+    start_clients(cl, CLIENTS,
+                  &(struct client){.b = b, .sh = sh, .rounds = ROUNDS / 2, .check = 1});
+    join_clients(cl, CLIENTS);
+    assert_int_equal(sh->served + sh->refused, CLIENTS * (ROUNDS / 2));
+    assert_true(sh->served > 0 && sh->refused > 0);
+    assert_int_equal(sh->doubled, 0);
+    assert_int_equal(sh->failed, 0);
+    assert_idle(b);
+    mw_board_destroy(&b);
+    munmap(sh, sizeof *sh);
+}
+
 /* -- processes -- */
 
 static void child_main(struct mw_board *b, struct shared *sh)
@@ -370,14 +471,14 @@ static void forget_busy(struct mw_board *b)
     }
 }
 
-static void test_board_60_killed_children_leave_nothing(void **state)
+static void kill_children(unsigned queue)
 {
     struct shared *sh = share();
-    struct mw_board *b = make(SLOTS, THREADS, CHILDREN, CELLS);
+    struct mw_board *b = make_limited(
+        &(struct mw_board_size){SLOTS, THREADS, CHILDREN, CELLS, queue});
     pid_t pid[CHILDREN];
     unsigned seen = 0;
     int status;
-    (void)state;
     for (int i = 0; i < CHILDREN; i++) {
         pid[i] = child_start(b, sh);
     }
@@ -411,6 +512,18 @@ static void test_board_60_killed_children_leave_nothing(void **state)
     }
     mw_board_destroy(&b);
     munmap(sh, sizeof *sh);
+}
+
+static void test_board_60_killed_children_leave_nothing(void **state)
+{
+    (void)state;
+    kill_children(0);
+}
+
+static void test_board_60_killed_children_leave_no_place(void **state)
+{
+    (void)state;
+    kill_children(3);
 }
 
 /* All are killed while they wait and hold: the next child finds every thread idle. */
@@ -451,11 +564,14 @@ int main(void)
     /* Processes first: a sanitizer may not let a process fork that had threads. */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_board_60_killed_children_leave_nothing),
+        cmocka_unit_test(test_board_60_killed_children_leave_no_place),
         cmocka_unit_test(test_board_60_all_children_killed_at_once),
         cmocka_unit_test(test_board_90_threads_share_what_there_is),
         cmocka_unit_test(test_board_90_workers_come_and_go),
         cmocka_unit_test(test_board_90_a_group_goes_down_and_up),
         cmocka_unit_test(test_board_90_thousands_wait_for_one_thread),
+        cmocka_unit_test(test_board_90_as_many_wait_as_may),
+        cmocka_unit_test(test_board_90_a_full_queue_under_load),
     };
     alarm(WATCHDOG_S);
     return cmocka_run_group_tests(tests, NULL, NULL);
