@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_CAP 4u
+
+_Static_assert(MW_TRIAL_SCRIPTS_MAX *MW_CTL_MAX <= MW_SPEC_MAX / 4 * 3,
+               "scripts as long as a message can name them, beside what the group itself needs");
+
 static int is_same(struct mw_str a, struct mw_str b)
 {
     return a.n == b.n && memcmp(a.p, b.p, a.n) == 0;
@@ -34,6 +39,21 @@ static void forget(struct mw_preload *p)
     free((char *)p->callable.p);
 }
 
+/* Room for one more. */
+static int grow(struct mw_trial *t)
+{
+    unsigned cap = t->cap ? 2 * t->cap : FIRST_CAP;
+
+    if (t->n < t->cap)
+        return 1;
+    struct mw_preload *script = realloc(t->script, cap * sizeof *script);
+    if (!script)
+        return 0;
+    t->script = script;
+    t->cap = cap;
+    return 1;
+}
+
 void mw_trial_add(struct mw_trial *t, const struct mw_ctl *ctl)
 {
     struct mw_preload p = {.script = ctl->script,
@@ -42,7 +62,7 @@ void mw_trial_add(struct mw_trial *t, const struct mw_ctl *ctl)
                            .callable = ctl->callable,
                            .must = 1};
 
-    if (p.script.n == 0 || t->n == MW_TRIAL_SCRIPTS_MAX || find(t->script, t->n, &p))
+    if (p.script.n == 0 || t->n == MW_TRIAL_SCRIPTS_MAX || find(t->script, t->n, &p) || !grow(t))
         return;
     p.script = copy(p.script);
     p.app_group = copy(p.app_group);
@@ -57,7 +77,8 @@ void mw_trial_clear(struct mw_trial *t)
 {
     for (unsigned i = 0; i < t->n; i++)
         forget(&t->script[i]);
-    t->n = 0;
+    free(t->script);
+    *t = (struct mw_trial){0};
 }
 
 int mw_trial_spec(struct mw_spec *out, const struct mw_spec *spec, int whole)

@@ -8,14 +8,15 @@
 #include "ctl.h"
 #include "spec.h"
 
-#define MW_TRIAL_SCRIPTS_MAX \
-    32 /* scripts of one worker that are remembered; later ones load on demand */
+/* Scripts of one worker, and of its group, that are remembered; later ones load on demand. All of them have to
+ * fit into one specification, and their import into startup-timeout. */
+#define MW_TRIAL_SCRIPTS_MAX 128u
 
 /* Scripts that one worker has loaded, or that have changed, as its SCRIPT and RECYCLE messages named them. Owns
  * the strings. */
 struct mw_trial {
-    struct mw_preload script[MW_TRIAL_SCRIPTS_MAX];
-    unsigned n;
+    struct mw_preload *script; /* room for `cap` of them; most workers have one */
+    unsigned n, cap;
 };
 
 /* Remember the script of such a message, if it has one, there is room for it, and it is not known. */
