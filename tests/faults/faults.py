@@ -40,7 +40,7 @@ FAULTS = {
     "reconfigure": (3, ()),
     "crowd": (3, ()),
     "vanish": (4, ()),
-    "descriptors": (3, ("WSGI0714", "WSGI0715", "WSGI0579", "WSGI0651", "WSGI0116", "WSGI0712", "WSGI0146", "WSGI0568", "WSGI0562.*(descriptors|Too many open|init_import_site)", "(WSGI0174|WSGI0109): OSError",
+    "descriptors": (3, ("WSGI0714", "WSGI0715", "WSGI0579", "WSGI0651", "WSGI0116", "WSGI0712", "WSGI0146", "WSGI0568", "WSGI0562.*(descriptors|Too many open|init_import_site)", "WSGI0740.*(descriptors|Too many open)", "(WSGI0174|WSGI0109): OSError",
                         "WSGI0531", "Too many open files")),
     "disk": (2, ("No space left on device",)),
 }
