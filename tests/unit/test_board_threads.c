@@ -328,6 +328,15 @@ static void *come_with_the_others(void *arg)
     return NULL;
 }
 
+static unsigned places_taken(const struct mw_board *b)
+{
+    unsigned n = 0;
+    for (unsigned p = 0; p < b->size.queue; p++) {
+        n += b->places[p] != 0;
+    }
+    return n;
+}
+
 /* n come at once while no thread is idle: exactly as many stay as may, and those are served. */
 static void crowd(struct mw_board *b, unsigned n)
 {
@@ -343,7 +352,7 @@ static void crowd(struct mw_board *b, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, come_with_the_others, &k), 0);
     }
-    while (atomic_load(&k.refused) < n - stay || mw_board_waiting(b) < stay) {
+    while (atomic_load(&k.refused) < n - stay || places_taken(b) < stay) {
         usleep(50);
     }
     assert_int_equal(mw_board_waiting(b), stay);
