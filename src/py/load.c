@@ -529,16 +529,28 @@ static PyObject *load_module(struct mw_py_interp *in, const struct mw_py_ref *re
 
 /* -- the callable -- */
 
+/* A new reference, or NULL with or without an exception. A script may have put something else than a module
+ * into sys.modules, which then is what was imported. */
+static PyObject *look_up(PyObject *module, PyObject *name)
+{
+    if (PyModule_Check(module))
+        return Py_XNewRef(PyDict_GetItemWithError(PyModule_GetDict(module), name));
+    PyObject *found = PyObject_GetAttr(module, name);
+    if (!found && PyErr_ExceptionMatches(PyExc_AttributeError))
+        PyErr_Clear();
+    return found;
+}
+
 static PyObject *find_callable(struct mw_py_interp *in, PyObject *module,
                                const struct mw_py_ref *ref, struct mw_py_call *call)
 {
     PyObject *name = mw_py_environ_text(&in->st->environ, MW_STR("mod_wsgi.callable_object"),
                                         ref->callable);
-    PyObject *callable = name ? PyDict_GetItemWithError(PyModule_GetDict(module), name) : NULL;
+    PyObject *callable = name ? look_up(module, name) : NULL;
 
     Py_XDECREF(name);
     if (callable && PyCallable_Check(callable))
-        return Py_NewRef(callable);
+        return callable;
     if (PyErr_Occurred())
         mw_py_log_exception(call, "WSGI0089", "looking for '%s' in script '%s'", ref->callable.p,
                             ref->script.p);
@@ -547,6 +559,7 @@ static PyObject *find_callable(struct mw_py_interp *in, PyObject *module,
                   "script '%.*s' has no callable '%.*s'%s; the request fails", (int)ref->script.n,
                   ref->script.p, (int)ref->callable.n, ref->callable.p,
                   callable ? " (what has that name cannot be called)" : "");
+    Py_XDECREF(callable);
     return NULL;
 }
 

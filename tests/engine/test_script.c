@@ -138,6 +138,8 @@ static void test_script_06_faults_of_scripts(void **state)
         {"def other(e, s): pass\n", {"WSGI0089: script '", "has no callable 'application'", NULL}},
         {"application = 42\n", {"WSGI0089", "cannot be called", NULL}},
         {"", {"has no callable 'application'", NULL, NULL}},
+        {"import sys\nsys.modules[__name__] = None\n",
+         {"has no callable 'application'", NULL, NULL}},
         {"# coding: no-such-codec\n", {"WSGI0105: SyntaxError", NULL, NULL}},
     };
     struct folder *f = *state;
@@ -323,6 +325,22 @@ static void test_script_12_scripts_that_are_asked_are_asked_always(void **state)
     assert_has(rig_log(), "3 asked about ");
 }
 
+/* As a library may, to be more than a module. */
+static void test_script_13_a_script_that_replaces_its_module(void **state)
+{
+    struct folder *f = *state;
+
+    make_script(f->path, sizeof f->path, f->dir,
+                "import sys\n"
+                "class Site:\n"
+                "    @staticmethod\n"
+                "    def application(environ, start_response):\n"
+                "        start_response('200 OK', [])\n"
+                "        return [b'of an object']\n"
+                "sys.modules[__name__] = Site()\n");
+    check_script(f->path, 0, "of an object");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +356,7 @@ int main(void)
         IN_FOLDER(test_script_10_scripts_that_are_asked),
         IN_FOLDER(test_script_11_what_httpd_saw_spares_a_look),
         IN_FOLDER(test_script_12_scripts_that_are_asked_are_asked_always),
+        IN_FOLDER(test_script_13_a_script_that_replaces_its_module),
     };
 
     return cmocka_run_group_tests_name("script", tests, rig_start, rig_stop);
