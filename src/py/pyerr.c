@@ -13,6 +13,7 @@
 #include "gil.h"
 #include "request.h"
 #include "start.h"
+#include "state.h"
 #include "timeout.h"
 
 /* Bytes that a record may have in the log, which escapes what it writes, cuts at MW_LOG_LINE_MAX and
@@ -218,6 +219,7 @@ void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fm
     struct mw_py_request *r = mw_py_request_current();
     int open = mw_py_timeout_shut(r); /* RequestTimeout would be lost here */
     struct raised e = take_exception();
+    int again = open && e.type == r->st->request_timeout;
     char what[MW_LOG_LINE_MAX / 2];
     va_list ap;
 
@@ -228,6 +230,8 @@ void mw_py_log_exception(struct mw_py_call *call, const char *id, const char *fm
     if (e.value)
         log_traceback(call, &e);
     drop_exception(&e);
+    if (again) /* it ended what was called beside the request, and the request goes on */
+        mw_py_timeout_renew(r);
     if (open)
         mw_py_timeout_open(r);
 }

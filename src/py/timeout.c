@@ -68,6 +68,11 @@ int mw_py_timeout_shut(struct mw_py_request *r)
     return 1;
 }
 
+void mw_py_timeout_renew(struct mw_py_request *r)
+{
+    r->raised = 0;
+}
+
 /* GIL held. */
 static void look_at_requests(struct mw_py_state *st, uint64_t now)
 {

@@ -24,6 +24,10 @@ void mw_py_timeout_begin(struct mw_py_request *r, uint64_t due);
 void mw_py_timeout_open(struct mw_py_request *r);
 int mw_py_timeout_shut(struct mw_py_request *r);
 
+/* RequestTimeout was raised and ended something else than the request: it is raised once more, now or when
+ * the request is opened. */
+void mw_py_timeout_renew(struct mw_py_request *r);
+
 /* As mw_py_runtime.expire and mw_py_runtime.probe. Without the GIL. */
 uint64_t mw_py_expire(void);
 void mw_py_probe(void);

@@ -84,6 +84,7 @@ static void test_timeout_01_how_it_ends(void **state)
         {"cleans_up", MW_END_TIMEOUT, "", "the request gets 504"},
         {"catches", MW_END_COMPLETE, "caught BaseException", NULL},
         {"catches_exceptions", MW_END_TIMEOUT, "", "in spin"},
+        {"spins_in_callback", MW_END_TIMEOUT, "", "WSGI0112: RequestTimeout raised by a callback"},
         {"innocent", MW_END_COMPLETE, INNOCENT, NULL},
     };
     static const char *const groups[] = {"", "sub"};

@@ -96,6 +96,18 @@ def catches(environ, start_response):
         return answer(start_response, f"caught {type(e).__mro__[1].__name__}")
 
 
+def spins_in_callback(environ, start_response):
+    """What the callback is stopped by must not be lost to the request."""
+    def slow(name, **event):
+        mod_wsgi.event_callbacks.remove(slow)
+        spin()
+
+    mod_wsgi.subscribe_events(slow)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    spin()
+    return [b"late"]
+
+
 def catches_exceptions(environ, start_response):
     try:
         spin()
