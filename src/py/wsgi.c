@@ -474,6 +474,17 @@ static void drop_objects(struct run *r)
     Py_CLEAR(r->call);
 }
 
+/* The application forked and came back twice. Only the parent may answer; the child must not even
+ * run the exit functions that it has inherited, nor take locks, which threads had that are not in it. */
+static void end_fork(const struct run *r)
+{
+    mw_log(MW_LOG_ERR, "WSGI0541",
+           "a process forked by script '%s' returned from the application; it ends here (it should "
+           "have called os._exit)",
+           r->req->script.p);
+    _exit(1);
+}
+
 struct start {
     uint64_t begin_us;
     uint64_t due;
@@ -502,6 +513,8 @@ static void run_request(struct run *r, const struct start *start)
             r->how = MW_END_TIMEOUT;
         }
     }
+    if (mw_py_is_forked())
+        end_fork(r);
     drop_objects(r);
 }
 
@@ -534,17 +547,6 @@ static enum mw_end finish(struct run *r)
     return mw_chan_end(r->c, r->how);
 }
 
-/* The application forked and came back twice. Only the parent may answer; the child must not even
- * run the exit functions that it has inherited. */
-static void end_fork(const struct run *r)
-{
-    mw_log(MW_LOG_ERR, "WSGI0541",
-           "a process forked by script '%s' returned from the application; it ends here (it should "
-           "have called os._exit)",
-           r->req->script.p);
-    _exit(1);
-}
-
 static enum mw_end wsgi_serve(struct mw_py_interp *in, struct mw_chan *c, int reload)
 {
     struct run r = {.c = c, .req = c->req, .in = in, .how = MW_END_FAILED, .file = {.fd = -1}};
@@ -557,8 +559,6 @@ static enum mw_end wsgi_serve(struct mw_py_interp *in, struct mw_chan *c, int re
     r.me = mw_py_thread_self();
     run_request(&r, &start);
     mw_py_leave();
-    if (mw_py_is_forked())
-        end_fork(&r);
     return finish(&r);
 }
 

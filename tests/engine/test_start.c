@@ -664,6 +664,37 @@ IN_CHILD(test_fork_01_child_leaves_the_request_alone)
     chan_mem_fini(&m);
 }
 
+static void wait_for_the_fork(struct chan_mem *m)
+{
+    const int *fd = m->baton;
+    char byte = 'x';
+
+    (void)!write(fd[0], &byte, 1);
+    (void)!read(fd[1], &byte, 1);
+}
+
+IN_CHILD(test_fork_02_child_does_not_wait_for_threads_that_it_has_not)
+{
+    struct mw_py_config cfg = rig_config();
+    struct chan_mem m;
+    int began[2], go_on[2];
+    char fds[32];
+
+    EXPECT(pipe(began) == 0 && pipe(go_on) == 0);
+    start_well(&cfg);
+    rig_request(&m, rig_app("forking.py"), "reads_meanwhile");
+    m.check_gil = 0;
+    m.on_read = wait_for_the_fork;
+    m.baton = (int[]){began[1], go_on[0]};
+    snprintf(fds, sizeof fds, "%d %d", began[0], go_on[1]);
+    chan_mem_pair(&m, "QUERY_STRING", fds);
+    chan_mem_body(&m, "body");
+    chan_mem_open(&m);
+    EXPECT(rig_runtime()->serve(&m.chan) == MW_END_COMPLETE);
+    EXPECT_IS(chan_mem_text(&m.body), "status 256");
+    chan_mem_fini(&m);
+}
+
 /* -- what runs beside requests -- */
 
 IN_CHILD(test_log_01_background_threads)
@@ -768,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_signal_01_subscribers_of_each_interpreter),
         cmocka_unit_test(test_interp_01_failure_leaves_the_others_alone),
         cmocka_unit_test(test_fork_01_child_leaves_the_request_alone),
+        cmocka_unit_test(test_fork_02_child_does_not_wait_for_threads_that_it_has_not),
         cmocka_unit_test(test_log_01_background_threads),
         cmocka_unit_test(test_dump_01_names_the_function_that_waits),
         cmocka_unit_test(test_dump_02_does_not_need_the_gil),
