@@ -17,6 +17,7 @@
 #include "spread.h"
 
 #define LOOK_MS 1000
+#define LOOK_LATE_MS 1250u     /* after the last look: this process was stopped meanwhile */
 #define GRACE_MS 5000u         /* of interrupt-timeout=0 */
 #define STACKS_WAIT_MS 2000    /* for the probe to write them with the GIL; then without it */
 #define STACKS_MAX (256 << 10) /* bytes of them in the log */
@@ -134,12 +135,26 @@ static int take_stacks(struct mw_monitor *m)
 
 /* -- the probe -- */
 
+/* Several times within deadlock-timeout: what was probed must not be that old without being stuck. */
+static uint64_t probe_every_ms(const struct mw_monitor *m)
+{
+    uint64_t often = (uint64_t)m->cfg.spec->deadlock_timeout_ms / 4;
+
+    return often && often < LOOK_MS ? often : LOOK_MS;
+}
+
 static void pause_probe(struct mw_monitor *m)
 {
+    uint64_t ms = probe_every_ms(m);
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_MS / 1000;
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
     pthread_mutex_lock(&m->lock);
     while (!m->stacks_wanted && pthread_cond_timedwait(&m->wanted, &m->lock, &until) == 0)
         ;
@@ -281,8 +296,17 @@ static void look_at_activity(struct mw_monitor *m, uint64_t now)
     m->cfg.ask(m->cfg.ctx, why, MW_PY_STOP_INACTIVITY);
 }
 
+/* While the whole process is stopped nobody can get the GIL, and nothing is wrong with it. */
+static void forgive_a_stop(struct mw_monitor *m, uint64_t now)
+{
+    if (m->looked_ms && now - m->looked_ms > LOOK_LATE_MS)
+        __atomic_store_n(&m->probed_ms, now, __ATOMIC_RELAXED);
+    m->looked_ms = now;
+}
+
 static void look_at_probe(struct mw_monitor *m, uint64_t now)
 {
+    forgive_a_stop(m, now);
     uint64_t limit = (uint64_t)m->cfg.spec->deadlock_timeout_ms;
     uint64_t probed = __atomic_load_n(&m->probed_ms, __ATOMIC_RELAXED);
     char why[WHY_MAX];

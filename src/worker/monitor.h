@@ -1,8 +1,8 @@
 /*
  * monitor.h: the limits that a worker holds itself to: request-timeout, inactivity-timeout,
  * deadlock-timeout, maximum-requests. The main thread looks at least once a second; it never waits for a
- * GIL or for a request. A thread that does nothing else, the probe, takes the GIL once a second and tells
- * by that that it can be had.
+ * GIL or for a request. A thread that does nothing else, the probe, takes the GIL at least once a second and
+ * tells by that that it can be had.
  */
 #ifndef MW_MONITOR_H
 #define MW_MONITOR_H
@@ -32,6 +32,7 @@ struct mw_monitor {
     uint64_t requests;     /* atomic: that were begun; counted only with requests_max */
     uint64_t active_ms; /* atomic: end of the last one that counts as activity; 0: there was none */
     uint64_t probed_ms; /* atomic: when the GIL was last had */
+    uint64_t looked_ms; /* when the main thread last looked; its own */
     int inactive;       /* it has asked to be replaced for that */
 
     pthread_mutex_t lock; /* of what follows */

@@ -363,6 +363,33 @@ static void test_limits_09_what_is_cut_is_named(void **state)
     fini(&r);
 }
 
+/* Looked at as often as can be, the probe is never late without a reason, not even under the shortest limit
+ * there is; and a process that was stopped longer than that is not stuck. */
+static void test_limits_12_a_gil_that_can_be_had(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    init(&r);
+    r.spec[0].deadlock_timeout_ms = 1000;
+    rig_start_ready(&r);
+    pid_t pid = rig_pid(&r);
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(kill(pid, SIGHUP), 0); /* which wakes its main thread */
+        poll(NULL, 0, 10);
+    }
+    assert_false(rig_logged(&r, "WSGI0763"));
+    kill(pid, SIGSTOP);
+    rig_wait_log(&r, "WSGI0744", SOON_MS);
+    poll(NULL, 0, 2500);
+    kill(pid, SIGCONT);
+    ask(&r, "hello", NULL, 0, MW_END_COMPLETE);
+    poll(NULL, 0, 100);
+    assert_false(rig_logged(&r, "WSGI0763"));
+    assert_int_equal(rig_pid(&r), pid);
+    fini(&r);
+}
+
 /* -- services -- */
 
 static void make_service(struct rig *r, struct mw_preload *scripts, uint32_t n)
@@ -430,6 +457,7 @@ int main(void)
         T(test_limits_09_what_is_cut_is_named),
         T(test_limits_10_scripts_of_a_service_run_in_turn),
         T(test_limits_11_a_service_that_ends_is_no_error_and_one_that_fails_is),
+        T(test_limits_12_a_gil_that_can_be_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
