@@ -85,6 +85,8 @@ enum mw_handover_result {
 /* One message of the handover socket. MW_EAGAIN: none; MW_ECLOSED: closed, or an empty message. */
 MW_MUST_CHECK int mw_handover_receive(struct mw_children *cs, int fd,
                                       enum mw_handover_result *res_r, const char **why_r);
+/* Something is kept that the worker could be given, if its socket took it. */
+int mw_handover_waits(const struct mw_child *ch);
 /* Pass on what was kept, as far as the worker's socket takes it. */
 void mw_handover_flush(struct mw_child *ch);
 /* Close what was kept. */

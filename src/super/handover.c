@@ -26,6 +26,11 @@ static int listening(const struct mw_child *ch)
     return ch->control >= 0 && (mw_policy_serves(ch->pol) || ch->pol->state == MW_POL_DRAINING);
 }
 
+int mw_handover_waits(const struct mw_child *ch)
+{
+    return ch->kept.n > 0 && listening(ch);
+}
+
 void mw_handover_flush(struct mw_child *ch)
 {
     struct mw_handover *k = &ch->kept;

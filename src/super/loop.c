@@ -183,7 +183,7 @@ static uint64_t fill_poll(struct supervisor *s)
         short events = POLLIN;
         if (ch->control < 0)
             continue;
-        if (ch->kept.n && ch->pol->state != MW_POL_STARTING)
+        if (mw_handover_waits(ch))
             events |= POLLOUT;
         s->pf[P_FIXED + s->nheard] = (struct pollfd){.fd = ch->control, .events = events};
         s->heard[s->nheard++] = i;

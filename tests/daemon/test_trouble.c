@@ -344,6 +344,47 @@ static void test_trouble_22_a_worker_that_takes_no_connections(void **state)
     rig_stop(&r);
 }
 
+static uint64_t cpu_ms(pid_t pid)
+{
+    struct timespec t = {0};
+    clockid_t clock;
+
+    assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &t), 0);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* What was kept for it is kept until it has gone, and the supervisor waits for that without being busy. */
+static void test_trouble_23_a_worker_that_never_takes_its_connections(void **state)
+{
+    struct mw_slot_info info;
+    uint8_t msg[MW_CTL_MAX];
+    struct rig r;
+    int pair[2];
+
+    (void)state;
+    rig_init(&r, fake());
+    r.spec[0].startup_timeout_ms = 500;
+    r.spec[0].python_path = "start-hangs";
+    rig_start(&r);
+    do
+        assert_int_equal(mw_board_slot(r.groups[0].board, 0, &info), 0);
+    while (info.state != MW_SLOT_STARTING);
+    kill(info.pid, SIGSTOP); /* no SIGTERM ends it */
+    struct mw_ctl ctl = {.type = MW_CTL_CONNECT, .incarnation = info.incarnation};
+    int len = mw_ctl_encode(msg, &ctl);
+    assert_int_equal(mw_io_socketpair(SOCK_STREAM, pair), 0);
+    rig_hand_over(&r, msg, (size_t)len, pair[1]);
+    close(pair[1]);
+    rig_wait_log(&r, "was not ready within startup-timeout; terminated", 5000);
+    uint64_t before = cpu_ms(r.super);
+    rig_wait_log(&r, "has not left in time (terminated); killed", 5000);
+    assert_true(cpu_ms(r.super) - before < 200);
+    assert_int_equal(mw_io_wait(pair[0], POLLIN, deadline_in(5000)), 0); /* its end */
+    close(pair[0]);
+    rig_stop(&r);
+}
+
 /* -- limits -- */
 
 /* For the supervisor, not for this process: time flies. */
@@ -441,6 +482,7 @@ int main(void)
         T(test_trouble_20_a_supervisor_that_stands_still),
         T(test_trouble_21_a_worker_that_stands_still),
         T(test_trouble_22_a_worker_that_takes_no_connections),
+        T(test_trouble_23_a_worker_that_never_takes_its_connections),
         T(test_trouble_30_over_the_soft_limit_it_is_replaced),
         T(test_trouble_31_over_the_hard_limit_it_is_killed),
         T(test_trouble_32_an_old_one_is_replaced),
