@@ -64,7 +64,7 @@ int mw_memfile_fix(struct mw_memfile *m, int fd)
 {
     int rv;
 
-    *m = (struct mw_memfile){NULL};
+    *m = (struct mw_memfile){.p = NULL};
     if (ftruncate(fd, (off_t)MW_MEMFILE_SIZE))
         return MW_EIO;
     rv = map(m, fd, PROT_READ | PROT_WRITE);
@@ -91,7 +91,7 @@ static int is_fixed(int fd)
 
 int mw_memfile_map(struct mw_memfile *m, int fd)
 {
-    *m = (struct mw_memfile){NULL};
+    *m = (struct mw_memfile){.p = NULL};
     return is_fixed(fd) ? map(m, fd, PROT_READ) : MW_EINVAL;
 }
 
@@ -116,7 +116,7 @@ void mw_memfile_unmap(struct mw_memfile *m)
 
     if (m->p)
         munmap(m->p, MW_MEMFILE_SIZE);
-    *m = (struct mw_memfile){NULL};
+    *m = (struct mw_memfile){.p = NULL};
     errno = saved;
 }
 
@@ -125,7 +125,7 @@ void mw_memfile_unmap(struct mw_memfile *m)
 int mw_memfile_fix(struct mw_memfile *m, int fd)
 {
     (void)fd;
-    *m = (struct mw_memfile){NULL};
+    *m = (struct mw_memfile){.p = NULL};
     return MW_EINVAL;
 }
 
@@ -141,7 +141,7 @@ int mw_memfile_reach(struct mw_memfile *m, size_t n)
 
 void mw_memfile_unmap(struct mw_memfile *m)
 {
-    *m = (struct mw_memfile){NULL};
+    *m = (struct mw_memfile){.p = NULL};
 }
 
 #endif

@@ -28,7 +28,7 @@ static int setup(void **state)
     static struct fixture f;
 
     f.open_before = sample_open_fds();
-    f.w = (struct mw_memfile){NULL};
+    f.w = (struct mw_memfile){.p = NULL};
     assert_int_equal(mw_io_scratch(NULL, &f.fd), 0);
     *state = &f;
     return 0;

@@ -163,7 +163,7 @@ static void test_board_00_grant_carries_the_largest_claim(void **state)
         {MW_BOARD_SLOTS_MAX - 1, 0, 0, 0},
         {0, MW_BOARD_THREADS_MAX - 1, 0, 0},
     };
-    struct mw_board sizes = {.size = {MW_BOARD_SLOTS_MAX, MW_BOARD_THREADS_MAX, 1, 1}};
+    struct mw_board sizes = {.size = {MW_BOARD_SLOTS_MAX, MW_BOARD_THREADS_MAX, 1, 1, 0}};
     struct mw_claim c;
     (void)state;
     for (size_t i = 0; i < MW_ARRAY_LEN(rows); i++) {
